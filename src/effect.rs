@@ -1,0 +1,133 @@
+//! What folding records brings about: rows to write and records to publish, each stamped with what caused it.
+
+use std::sync::Arc;
+
+use crate::{
+    log::{Offset, OutRecord},
+    store::{Change, Statement},
+    table::{Table, Value},
+};
+
+/// A row's change, in the database partition it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowWrite {
+    pub table: &'static Table,
+    pub partition: Box<[Value]>,
+    pub statement: Statement,
+}
+
+/// A row that is to be written again as it is, so that its time to live begins anew. The engine reads it after the
+/// commit and asks [`crate::processor::Fold::refreshed`] what to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refresh {
+    pub table: &'static Table,
+    pub partition: Box<[Value]>,
+    pub clustering: Box<[Value]>,
+    /// Of the cells that the fold doesn't hold in memory.
+    pub hash: u64,
+    /// The record that made the refresh due.
+    pub offset: Offset,
+    pub timestamp_us: i64,
+    pub ttl_s: u32,
+}
+
+/// Collects the effects of records, one record after the other.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub rows: Vec<RowWrite>,
+    pub refreshes: Vec<Refresh>,
+    pub records: Vec<OutRecord>,
+    /// Bytes of `rows` and of `records`.
+    pub row_bytes: usize,
+    pub record_bytes: usize,
+    base_us: i64,
+    offset: Offset,
+    publishing: bool,
+}
+
+impl Output {
+    /// Row timestamps will be `base_us` + offset.
+    #[must_use]
+    pub fn new(base_us: i64) -> Self {
+        Self { base_us, ..Self::default() }
+    }
+
+    /// The effects from here on are caused by the record at `offset`. Below the committed position `publishing` is off:
+    /// those records are out already, only the rows are written again.
+    pub fn begin(&mut self, offset: Offset, publishing: bool) {
+        self.offset = offset;
+        self.publishing = publishing;
+    }
+
+    /// Whether records are wanted, so that nothing is encoded in vain.
+    #[must_use]
+    pub fn publishing(&self) -> bool {
+        self.publishing
+    }
+
+    /// The position after the record that causes the effects: their origin.
+    #[must_use]
+    pub fn origin(&self) -> Offset {
+        self.offset + 1
+    }
+
+    /// Microseconds: base + offset, for rows that are overwritten.
+    #[must_use]
+    pub fn timestamp_us(&self) -> i64 {
+        self.base_us + self.offset
+    }
+
+    /// Publishes a record, unless it is out already.
+    pub fn publish(&mut self, record: OutRecord) {
+        if self.publishing {
+            self.record_bytes += record.size_bytes();
+            self.records.push(record);
+        }
+    }
+
+    /// Writes all cells of a row that is overwritten in place.
+    pub fn upsert(
+        &mut self,
+        table: &'static Table,
+        partition: Box<[Value]>,
+        clustering: Box<[Value]>,
+        cells: Box<[Value]>,
+        ttl_s: Option<u32>,
+    ) {
+        debug_assert_eq!(cells.len(), table.cells.len(), "all columns of {} are set", table.name);
+        let statement =
+            Statement { clustering, change: Change::Upsert(cells), timestamp_us: self.timestamp_us(), ttl_s };
+        self.push(table, partition, statement);
+    }
+
+    /// Deletes a row.
+    pub fn delete(&mut self, table: &'static Table, partition: Box<[Value]>, clustering: Box<[Value]>) {
+        let timestamp_us = self.timestamp_us();
+        self.push(
+            table,
+            partition,
+            Statement { clustering, change: Change::Delete, timestamp_us, ttl_s: None },
+        );
+    }
+
+    /// Asks for a row to be written again with a new time to live.
+    pub fn refresh(
+        &mut self,
+        table: &'static Table,
+        partition: Box<[Value]>,
+        clustering: Box<[Value]>,
+        hash: u64,
+        ttl_s: u32,
+    ) {
+        let (offset, timestamp_us) = (self.offset, self.timestamp_us());
+        self.refreshes.push(Refresh { table, partition, clustering, hash, offset, timestamp_us, ttl_s });
+    }
+
+    fn push(&mut self, table: &'static Table, partition: Box<[Value]>, statement: Statement) {
+        self.row_bytes += statement.size_bytes();
+        self.rows.push(RowWrite { table, partition, statement });
+    }
+}
+
+/// Shared, immutable text such as a group's name.
+pub type SharedText = Arc<str>;

@@ -1,0 +1,61 @@
+//! Every upper bound, in one place. Relations between bounds are asserted where they can be.
+
+/// Bytes of an id.
+pub const ID_BYTES_MAX: usize = 128;
+/// Bytes of a `heartbeat`, `goodbye`, `status`, `gateway_gone` or `beacon` value.
+pub const HEARTBEAT_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a `heartbeats` or `goodbyes` value.
+pub const BATCH_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a session's `metadata` as written.
+pub const METADATA_BYTES_MAX: usize = 1024;
+/// Bytes of `status_text` and of `activity`.
+pub const TEXT_BYTES_MAX: usize = 256;
+/// Nesting of JSON values in a record.
+pub const JSON_DEPTH_MAX: usize = 16;
+/// The largest integer a record may carry: 2^53 - 1, what every JSON reader keeps exactly.
+pub const INTEGER_MAX: i64 = (1 << 53) - 1;
+/// Milliseconds of a session's lease.
+pub const LEASE_MS_MIN: i64 = 5_000;
+pub const LEASE_MS_MAX: i64 = 600_000;
+/// Milliseconds of a goodbye's `after_ms`.
+pub const AFTER_MS_MAX: i64 = 600_000;
+
+/// Live sessions of one user, and tombstones of one user; above, the oldest goes.
+pub const SESSIONS_PER_USER_MAX: usize = 64;
+pub const TOMBSTONES_PER_USER_MAX: usize = 64;
+
+/// Milliseconds between two beacons of a partition's owner.
+pub const BEACON_INTERVAL_MS: i64 = 1_000;
+/// The most that one beacon can move the lease clock.
+pub const BEACON_STEP_MS_MAX: i64 = 2 * BEACON_INTERVAL_MS;
+
+/// Seconds a session's row lives without being written again; half of it, in record time, is when it is refreshed.
+pub const SESSION_ROW_TTL_S: u32 = 86_400;
+pub const SESSION_ROW_REFRESH_MS: i64 = SESSION_ROW_TTL_S as i64 * 1_000 / 2;
+/// Seconds a producer's name stays in `progress_owners`.
+pub const OWNER_TTL_S: u32 = 86_400;
+
+/// Bytes that one store batch may carry: half of a commit-log segment (16 MiB) is refused by the server.
+pub const STORE_BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of one chunk of a checkpoint.
+pub const CHECKPOINT_CHUNK_BYTES: usize = 512 * 1024;
+/// Bytes of an offset's metadata: the broker refuses 4,097.
+pub const OFFSET_METADATA_BYTES_MAX: usize = 4_096;
+/// Bytes of a dead letter's value, its headers beside it: the default `message.max.bytes` of a topic is 1,048,588.
+pub const DEAD_LETTER_VALUE_BYTES_MAX: usize = 900 * 1024;
+
+/// Records and bytes of one poll.
+pub const POLL_RECORDS_MAX: usize = 20_000;
+pub const POLL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of records read and not yet folded, of one engine; above, it does not poll.
+pub const UNFOLDED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Records folded, bytes produced and rows owed by one transaction before it is closed.
+pub const TRANSACTION_INPUT_RECORDS_MAX: usize = 200_000;
+pub const TRANSACTION_OUTPUT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of rows that wait for the store, of one engine; above, polling pauses and readiness is false.
+pub const UNSTORED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+const _: () = assert!(STORE_BATCH_BYTES_MAX + DEAD_LETTER_VALUE_BYTES_MAX < 8 * 1024 * 1024);
+const _: () = assert!(CHECKPOINT_CHUNK_BYTES < STORE_BATCH_BYTES_MAX);
+const _: () = assert!(SESSION_ROW_REFRESH_MS < SESSION_ROW_TTL_S as i64 * 1_000);
+const _: () = assert!(BATCH_BYTES_MAX < DEAD_LETTER_VALUE_BYTES_MAX);

@@ -1,0 +1,124 @@
+//! The tables, as data: every store builds its statements from these descriptions, and a test holds them to the CQL
+//! files under `schemas/table/`. One table a file below; each says its key, clustering, lifetime, writer and readers.
+
+use bytes::Bytes;
+
+pub mod checkpoint;
+pub mod presence;
+pub mod progress;
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Int,
+    BigInt,
+    Text,
+    Blob,
+    Boolean,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    pub name: &'static str,
+    pub kind: Kind,
+}
+
+/// A table: partition key, clustering, static and regular columns, in the order in which values are given.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Table {
+    pub name: &'static str,
+    pub partition: &'static [Column],
+    pub clustering: &'static [Column],
+    pub statics: &'static [Column],
+    pub cells: &'static [Column],
+}
+
+/// Every table of the product.
+pub const TABLES: &[&Table] =
+    &[&presence::PRESENCE, &checkpoint::CHECKPOINTS, &progress::PROGRESS, &progress::OWNERS];
+
+/// Shorthand for descriptions.
+pub(crate) const fn column(name: &'static str, kind: Kind) -> Column {
+    Column { name, kind }
+}
+
+/// A value of a column. The order of values of one kind is the clustering order of CQL.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Value {
+    Null,
+    Int(i32),
+    BigInt(i64),
+    Text(Box<str>),
+    Blob(Bytes),
+    Boolean(bool),
+}
+
+impl Value {
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+
+    #[must_use]
+    pub fn optional_text(text: Option<&str>) -> Self {
+        text.map_or(Self::Null, Self::text)
+    }
+
+    #[must_use]
+    pub fn optional_big_int(number: Option<i64>) -> Self {
+        number.map_or(Self::Null, Self::BigInt)
+    }
+
+    #[must_use]
+    pub fn as_int(&self) -> Option<i32> {
+        match self {
+            Self::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn as_big_int(&self) -> Option<i64> {
+        match self {
+            Self::BigInt(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn as_blob(&self) -> Option<&Bytes> {
+        match self {
+            Self::Blob(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn as_boolean(&self) -> Option<bool> {
+        match self {
+            Self::Boolean(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// Bytes of the value in CQL's binary form, without its length.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::Null => 0,
+            Self::Int(_) => 4,
+            Self::BigInt(_) => 8,
+            Self::Text(text) => text.len(),
+            Self::Blob(bytes) => bytes.len(),
+            Self::Boolean(_) => 1,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+use super::*;
+
+#[test]
+fn the_shipped_topology_is_valid() {
+    let topology = Topology::shipped();
+    assert_eq!(topology.partitions(Topic::Heartbeats), 8);
+    assert_eq!(topology.buckets(ProcessorKind::Presence), 128);
+}
+
+#[test]
+fn buckets_must_be_a_multiple_of_the_partitions() {
+    let text = SHIPPED.replace("buckets = 128", "buckets = 100");
+    let error = Topology::parse(&text).unwrap_err().to_string();
+    assert!(error.contains("100 buckets are no multiple of the 8 partitions of 'heartbeats'"), "{error}");
+}
+
+#[test]
+fn a_missing_topic_names_the_processor_that_needs_it() {
+    let text = SHIPPED.replace("[topics.sessions]", "[topics.inbox]");
+    let error = Topology::parse(&text).unwrap_err().to_string();
+    assert_eq!(error, "topology: topic 'sessions' is missing; processor presence needs it");
+}
+
+#[test]
+fn durations_have_a_unit() {
+    assert_eq!(parse_duration_ms("90s"), Some(90_000));
+    assert_eq!(parse_duration_ms("7d"), Some(604_800_000));
+    assert_eq!(parse_duration_ms("90"), None);
+    assert_eq!(parse_duration_ms("s"), None);
+}
