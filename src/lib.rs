@@ -13,6 +13,10 @@ pub mod task;
 pub mod engine;
 pub mod sim;
 
+pub mod conformance;
+
+#[cfg(feature = "edges")]
+pub mod client;
 #[cfg(feature = "edges")]
 pub mod worker;
 #[cfg(feature = "edges")]
@@ -23,5 +27,7 @@ pub mod cql;
 pub mod embedded;
 #[cfg(feature = "edges")]
 pub mod http;
+#[cfg(feature = "edges")]
+pub mod config;
 #[cfg(feature = "edges")]
 pub mod cli;

@@ -1,0 +1,59 @@
+//! What the edges that are no engine need of a log and a store: append, follow, read. Kafka, the embedded log and their
+//! stores implement these; HTTP and the command line stand on them alone.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use crate::{
+    log::{Bounds, Header, LogError, Offset, OutRecord, PartitionId},
+    store::{Query, Row, StoreError, WriteBatch},
+    topology::Topic,
+};
+
+/// A record of any topic as a consumer outside the engine reads it, committed ones only.
+#[derive(Debug, Clone)]
+pub struct TailRecord {
+    pub partition: PartitionId,
+    pub offset: Offset,
+    pub time_ms: i64,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub headers: Vec<Header>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TailFrom {
+    Start,
+    End,
+    /// From these positions; partitions that are not named start at their end.
+    Positions(Vec<(PartitionId, Offset)>),
+}
+
+/// A topic being followed. Dropping it ends the reading.
+#[derive(Debug)]
+pub struct Tail {
+    /// Where each partition's reading begins: settled before the first record arrives.
+    pub positions: Vec<(PartitionId, Offset)>,
+    /// Bounded: a slow reader slows the reading, never the writer.
+    pub records: mpsc::Receiver<Result<TailRecord, LogError>>,
+}
+
+/// Producing to and following topics.
+pub trait TopicClient: Send + Sync + 'static {
+    /// Appends the records and answers once all are durable (`acks=all`). After an error some may be there: appending
+    /// again is what idempotent records are for.
+    fn append(&self, records: Vec<OutRecord>) -> BoxFuture<'_, Result<(), LogError>>;
+
+    /// Follows a topic, `read_committed`.
+    fn tail(&self, topic: Topic, from: TailFrom) -> BoxFuture<'_, Result<Tail, LogError>>;
+
+    /// First and next offsets of a topic's partitions.
+    fn bounds(&self, topic: Topic) -> BoxFuture<'_, Result<Vec<(PartitionId, Bounds)>, LogError>>;
+}
+
+/// Reading from and writing to the store outside of an engine: readers, and the operator's decisions.
+pub trait StoreClient: Send + Sync + 'static {
+    fn read(&self, query: Query) -> BoxFuture<'_, Result<Vec<Row>, StoreError>>;
+    fn write(&self, batch: WriteBatch) -> BoxFuture<'_, Result<(), StoreError>>;
+}
