@@ -5,7 +5,7 @@
 //! [`WriteBatch`] is applied as a whole or not at all, cell by cell the greatest timestamp wins whatever the order of
 //! arrival, a delete covers what is not newer than itself, and a cell with a time to live is gone after it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{
     log::RequestId,
@@ -95,7 +95,7 @@ pub struct Row {
 #[derive(Debug, Clone)]
 pub enum StoreCommand {
     /// Answered by `Written` once it is durable at the configured consistency, or by `Failed`.
-    Write { request: RequestId, batch: WriteBatch },
+    Write { request: RequestId, batch: Arc<WriteBatch> },
     /// Answered by `Rows` or `Failed`.
     Read { request: RequestId, query: Query },
 }

@@ -8,7 +8,13 @@
 //! * `progress_owners`: the producer names that may have a transaction open with offsets of this partition. TTL a day.
 //!   Written by every owner before its first transaction there; read by a successor whose stable read does not answer.
 
-use super::{Column, Kind, Table, column};
+use super::{Column, Kind, Table, Value, column};
+use crate::{
+    limits::OWNER_TTL_S,
+    log::PartitionId,
+    store::{Change, Query, Row, Select, Statement, WriteBatch},
+    topology::Topic,
+};
 
 pub static PROGRESS: Table = Table {
     name: "progress",
@@ -46,3 +52,102 @@ const PROGRESS_CELLS: &[Column] = &[
 ];
 
 const OWNERS_CELLS: &[Column] = &[column("since_us", Kind::BigInt)];
+
+/// The row that a partition's owner writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgressRow {
+    pub topic_id: String,
+    /// 1 for the first life of the topic; `adopt` of a topic that was created anew raises it.
+    pub generation: i32,
+    /// How many partitions the topic had.
+    pub partitions: i32,
+    pub base_us: i64,
+    /// Everything below this position is in the store.
+    pub stored: i64,
+    /// What the fold needs at `stored`; `None` at the start of the partition.
+    pub resume: Option<String>,
+    /// Record time of the last beacon whose rows are in the store.
+    pub as_of_ms: Option<i64>,
+}
+
+impl ProgressRow {
+    /// The statement that writes this row, with `base + position` as its timestamp.
+    #[must_use]
+    pub fn upsert(&self, position: i64) -> Statement {
+        let cells = [
+            Value::text(&self.topic_id),
+            Value::Int(self.generation),
+            Value::Int(self.partitions),
+            Value::BigInt(self.base_us),
+            Value::BigInt(self.stored),
+            Value::optional_text(self.resume.as_deref()),
+            Value::optional_big_int(self.as_of_ms),
+        ];
+        Statement {
+            clustering: Box::new([Value::text(PROGRESS_ENTRY)]),
+            change: Change::Upsert(Box::new(cells)),
+            timestamp_us: self.base_us + position,
+            ttl_s: None,
+        }
+    }
+
+    /// Reads the row; `None` if a cell that is always there is missing.
+    #[must_use]
+    pub fn from_row(row: &Row) -> Option<Self> {
+        let [topic_id, generation, partitions, base_us, stored, resume, as_of_ms] = &*row.cells else {
+            return None;
+        };
+        Some(Self {
+            topic_id: topic_id.as_text()?.to_owned(),
+            generation: generation.as_int()?,
+            partitions: partitions.as_int()?,
+            base_us: base_us.as_big_int()?,
+            stored: stored.as_big_int()?,
+            resume: resume.as_text().map(str::to_owned),
+            as_of_ms: as_of_ms.as_big_int(),
+        })
+    }
+}
+
+/// The partition key of both tables.
+#[must_use]
+pub fn progress_key(topic: Topic, partition: PartitionId) -> Box<[Value]> {
+    Box::new([Value::text(topic.name()), Value::Int(partition as i32)])
+}
+
+/// Reads one entry of `progress`.
+#[must_use]
+pub fn progress_query(topic: Topic, partition: PartitionId, entry: &str) -> Query {
+    let key: Box<[Value]> = Box::new([Value::text(entry)]);
+    Query { table: &PROGRESS, partition: progress_key(topic, partition), select: Select::Keys(vec![key]) }
+}
+
+/// Writes the row of a partition's owner.
+#[must_use]
+pub fn progress_write(topic: Topic, partition: PartitionId, row: &ProgressRow, position: i64) -> WriteBatch {
+    WriteBatch {
+        table: &PROGRESS,
+        partition: progress_key(topic, partition),
+        statements: vec![row.upsert(position)],
+    }
+}
+
+/// Adds a producer's name to a partition's owners. The wall clock is its timestamp: the rows of this table are facts
+/// about pods, not about the log.
+#[must_use]
+pub fn owner_write(topic: Topic, partition: PartitionId, name: &str, wall_us: i64) -> WriteBatch {
+    let statement = Statement {
+        clustering: Box::new([Value::text(name)]),
+        change: Change::Upsert(Box::new([Value::BigInt(wall_us)])),
+        timestamp_us: wall_us,
+        ttl_s: Some(OWNER_TTL_S),
+    };
+    WriteBatch { table: &OWNERS, partition: progress_key(topic, partition), statements: vec![statement] }
+}
+
+/// Reads the names of a partition's owners of the last day; a bound far above what restarts can leave in a day.
+#[must_use]
+pub fn owners_query(topic: Topic, partition: PartitionId) -> Query {
+    let select = Select::Slice { prefix: Box::new([]), after: None, descending: false, limit: 1_000 };
+    Query { table: &OWNERS, partition: progress_key(topic, partition), select }
+}
