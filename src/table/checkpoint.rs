@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use super::{Column, Kind, Table, Value, column};
 use crate::{
     limits::CHECKPOINT_CHUNK_BYTES,
+    processor::Checkpoint,
     store::{Change, Query, Row, Select, Statement, WriteBatch},
 };
 
@@ -26,32 +27,42 @@ pub static CHECKPOINTS: Table = Table {
 pub const HEADER: i32 = -1;
 
 const CELLS: &[Column] = &[
+    // The position after the last record that changed the bucket.
     column("origin", Kind::BigInt),
-    // Of a header: how many chunks, and the CRC-32 of all their bytes.
+    // Of a header: the timestamp base of the topic's generation, how many chunks, the CRC-32 of all their bytes, and what
+    // the fold needs at the origin.
+    column("base_us", Kind::BigInt),
     column("chunks", Kind::Int),
     column("crc", Kind::BigInt),
+    column("resume", Kind::Text),
     // Of a chunk.
     column("data", Kind::Blob),
 ];
 
 /// The header of a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotHeader {
     pub slot: i32,
     pub origin: i64,
+    pub base_us: i64,
     pub chunks: i32,
     pub crc: u32,
+    pub resume: String,
 }
 
 impl SlotHeader {
     #[must_use]
     pub fn from_row(row: &Row) -> Option<Self> {
-        let ([slot, _], [origin, chunks, crc, _]) = (&*row.clustering, &*row.cells) else { return None };
+        let ([slot, _], [origin, base_us, chunks, crc, resume, _]) = (&*row.clustering, &*row.cells) else {
+            return None;
+        };
         Some(Self {
             slot: slot.as_int()?,
             origin: origin.as_big_int()?,
+            base_us: base_us.as_big_int()?,
             chunks: chunks.as_int()?,
             crc: u32::try_from(crc.as_big_int()?).ok()?,
+            resume: resume.as_text()?.to_owned(),
         })
     }
 }
@@ -91,7 +102,7 @@ pub fn assemble(header: &SlotHeader, chunks: &[Row]) -> Option<Bytes> {
     }
     let mut bytes = BytesMut::new();
     for (index, row) in chunks.iter().enumerate() {
-        let ([slot, chunk], [origin, _, _, data]) = (&*row.clustering, &*row.cells) else { return None };
+        let ([slot, chunk], [origin, .., data]) = (&*row.clustering, &*row.cells) else { return None };
         let same = slot.as_int()? == header.slot
             && usize::try_from(chunk.as_int()?) == Ok(index)
             && origin.as_big_int()? == header.origin;
@@ -108,11 +119,11 @@ pub fn assemble(header: &SlotHeader, chunks: &[Row]) -> Option<Bytes> {
 pub fn checkpoint_writes(
     bucket: u32,
     slot: i32,
-    origin: i64,
     base_us: i64,
-    bytes: &Bytes,
+    checkpoint: &Checkpoint,
 ) -> (Vec<WriteBatch>, WriteBatch) {
-    let batch = |chunk: i32, cells: [Value; 4]| WriteBatch {
+    let Checkpoint { origin, resume, bytes } = checkpoint;
+    let batch = |chunk: i32, cells: [Value; 6]| WriteBatch {
         table: &CHECKPOINTS,
         partition: bucket_key(bucket),
         statements: vec![Statement {
@@ -122,17 +133,21 @@ pub fn checkpoint_writes(
             ttl_s: None,
         }],
     };
-    let origin = Value::BigInt(origin);
+    let origin = Value::BigInt(*origin);
     let starts = (0..bytes.len()).step_by(CHECKPOINT_CHUNK_BYTES);
     let chunks: Vec<_> = starts
         .enumerate()
         .map(|(index, start)| {
             let data = bytes.slice(start..bytes.len().min(start + CHECKPOINT_CHUNK_BYTES));
-            batch(index as i32, [origin.clone(), Value::Null, Value::Null, Value::Blob(data)])
+            let cells =
+                [origin.clone(), Value::Null, Value::Null, Value::Null, Value::Null, Value::Blob(data)];
+            batch(index as i32, cells)
         })
         .collect();
     let crc = Value::BigInt(i64::from(crc32fast::hash(bytes)));
-    let header = batch(HEADER, [origin, Value::Int(chunks.len() as i32), crc, Value::Null]);
+    let count = Value::Int(chunks.len() as i32);
+    let cells = [origin.clone(), Value::BigInt(base_us), count, crc, Value::text(resume), Value::Null];
+    let header = batch(HEADER, cells);
     (chunks, header)
 }
 

@@ -9,7 +9,8 @@ fn rows(writes: &[WriteBatch]) -> Vec<Row> {
 }
 
 fn written(origin: i64, bytes: &Bytes) -> (SlotHeader, Vec<Row>) {
-    let (chunks, header) = checkpoint_writes(3, 1, origin, 1_000, bytes);
+    let (chunks, header) =
+        checkpoint_writes(3, 1, 1_000, &Checkpoint { origin, resume: "{}".into(), bytes: bytes.clone() });
     let header = rows(std::slice::from_ref(&header));
     (SlotHeader::from_row(&header[0]).unwrap(), rows(&chunks))
 }
@@ -18,7 +19,8 @@ fn written(origin: i64, bytes: &Bytes) -> (SlotHeader, Vec<Row>) {
 fn a_checkpoint_of_several_chunks_is_read_as_it_was_written() {
     let bytes: Bytes = (0..CHECKPOINT_CHUNK_BYTES * 2 + 7).map(|n| n as u8).collect();
     let (header, chunks) = written(55, &bytes);
-    assert_eq!((header.chunks, header.origin, header.slot), (3, 55, 1));
+    assert_eq!((header.chunks, header.origin, header.slot, header.base_us), (3, 55, 1, 1_000));
+    assert_eq!(header.resume, "{}");
     assert_eq!(assemble(&header, &chunks), Some(bytes));
 }
 
