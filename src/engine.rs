@@ -1,1 +1,436 @@
-//! (in the making)
+//! The engine: one processor in one pod. The protocol between a log and a store, without any I/O.
+//!
+//! # The contract
+//! * Say what happened: [`Engine::handle_log`], [`Engine::handle_store`].
+//! * Let it work: [`Engine::turn`], after events and at the latest at [`Engine::next_wake_ms`].
+//! * Carry out what it wants: [`Engine::poll_command`] until there is none; [`Engine::exit`] says that it is over.
+//! * Look at it: [`Engine::status`].
+//!
+//! Time comes in as [`Now`] and decides about pace only: when to send a beacon, when to take a checkpoint, how long to
+//! wait. What is written and published is decided by records alone.
+//!
+//! # The loop, the same for every processor
+//! 1. poll a bounded batch;
+//! 2. and 4. decode and fold each partition's records in offset order, partitions side by side;
+//! 3. where keys are not in memory, fetch them first, grouped by database partition;
+//! 5. one transaction: offsets first, then records, commit;
+//! 6. write the rows of the committed batch until they are acknowledged, then the checkpoints taken with it;
+//! 7. move the stored watermark: the `progress` row first, the offsets' metadata after it is acknowledged.
+//!
+//! While a transaction is under way the next batch is folded: at most one is open beside the one in flight. Any doubt
+//! drops all state and restores it from the watermarks.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use crate::{
+    log::{AssignmentId, LogCommand, LogEvent, PartitionId, RequestId, TopicDescription},
+    processor::{Fold, Setup},
+    record::beacon::Parameters,
+    store::{StoreCommand, StoreEvent},
+    task::{Part, Task},
+    topology::Topology,
+};
+
+mod beacons;
+mod claim;
+mod commit;
+mod opening;
+mod requests;
+mod status;
+mod stored;
+
+pub use status::{EngineStatus, PartitionStatus, Phase};
+
+use beacons::BeaconPace;
+use claim::Claim;
+use opening::Opening;
+use requests::Pending;
+use stored::{Checkpointing, ProgressPace};
+
+/// The time that a shell gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds that never stand still or jump, suspension included (boot-time clock).
+    pub boot_ms: i64,
+    /// Microseconds of the wall clock; taken once, when a partition is claimed, as the base of row timestamps.
+    pub wall_us: i64,
+}
+
+/// What an engine is given for its life.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    pub topology: Arc<Topology>,
+    pub group: Arc<str>,
+    /// The producer's name and the consumer's `client.id`; unique among living pods.
+    pub name: String,
+    /// Unique to this life of this pod.
+    pub incarnation: String,
+    /// What this pod's beacons announce.
+    pub parameters: Parameters,
+    /// The group's session timeout: a longer pause means that ownership must be proved again.
+    pub session_timeout_ms: i64,
+    pub pace: Pace,
+}
+
+/// How often things are done; nothing that is written or published depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// A batch that nobody waits for is committed after this.
+    pub quiet_commit_ms: i64,
+    pub beacon_ms: i64,
+    /// Every bucket has a checkpoint taken once in this time.
+    pub checkpoint_round_ms: i64,
+    pub progress_ms: i64,
+    /// How long a stable read of offsets may take before somebody's open transaction is suspected.
+    pub stable_read_ms: u64,
+    /// How long a poll may wait for a first record.
+    pub poll_wait_ms: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            quiet_commit_ms: 250,
+            beacon_ms: crate::limits::BEACON_INTERVAL_MS,
+            checkpoint_round_ms: 30_000,
+            progress_ms: 2_000,
+            stable_read_ms: 500,
+            poll_wait_ms: 100,
+        }
+    }
+}
+
+/// What an engine asks its shell to do.
+#[derive(Debug, Clone)]
+pub enum Command {
+    Log(LogCommand),
+    Store(StoreCommand),
+}
+
+/// Why an engine is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// It was asked to, and has left the group.
+    Left,
+    /// It must not go on: what, where, what to do.
+    Fatal(String),
+}
+
+/// Runs the folds of several partitions side by side, or one after the other where results must not depend on threads.
+pub trait Executor {
+    fn each<T: Send>(&self, items: Vec<T>, work: impl Fn(T) + Send + Sync);
+}
+
+/// One after the other: what the simulator uses.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sequential;
+
+impl Executor for Sequential {
+    fn each<T: Send>(&self, items: Vec<T>, work: impl Fn(T) + Send + Sync) {
+        items.into_iter().for_each(work);
+    }
+}
+
+/// The state of the transactional producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Producer {
+    /// To be opened once this time has come.
+    Closed {
+        retry_at_ms: i64,
+    },
+    Opening,
+    Open,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    No,
+    Asked,
+    Sent,
+}
+
+#[derive(Debug)]
+struct Assignment {
+    id: AssignmentId,
+    member: String,
+    partitions: Vec<PartitionId>,
+}
+
+/// The transaction that is under way, and what follows from its commit. `None`: what it was for has been dropped.
+#[derive(Debug)]
+struct InFlight {
+    id: u64,
+    purpose: Option<Purpose>,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    Batch {
+        number: u64,
+        parts: Vec<(PartitionId, Part)>,
+    },
+    /// First offsets of partitions that nobody has owned.
+    Claim(Vec<PartitionId>),
+    /// Offsets only: are we still a member?
+    Proof,
+}
+
+/// One processor in one pod; see the module's documentation for the contract.
+pub struct Engine<F> {
+    config: EngineConfig,
+    now: Now,
+    started_ms: i64,
+    commands: VecDeque<Command>,
+    last_id: u64,
+    exit: Option<Exit>,
+
+    producer: Producer,
+    topic: Option<TopicDescription>,
+    joined: bool,
+    assignment: Option<Assignment>,
+    /// `Release` is owed.
+    revoking: bool,
+    leaving: Leaving,
+
+    claim: Option<Claim>,
+    bounds_asked: BTreeSet<RequestId>,
+    openings: BTreeMap<PartitionId, Opening>,
+    tasks: BTreeMap<PartitionId, Task<F>>,
+    in_flight: Option<InFlight>,
+    /// The number of the open batch, and since when it has something in it.
+    batch: u64,
+    open_since_ms: Option<i64>,
+    polling: bool,
+
+    /// Questions to the store that are not answered, and those to be asked again.
+    pending: BTreeMap<RequestId, Pending>,
+    retries: BTreeSet<(i64, RequestId)>,
+    unstored_bytes: usize,
+    checkpointing: BTreeMap<(PartitionId, u32), Checkpointing>,
+    progress: BTreeMap<PartitionId, ProgressPace>,
+    beacons: BTreeMap<PartitionId, BeaconPace>,
+
+    /// After a pause: no row is written until a transaction has proved that the partitions are still ours.
+    unproved: bool,
+    held: Vec<RequestId>,
+    fence_question: Option<RequestId>,
+    /// When this name was fenced while the broker listed its member.
+    fenced_ms: Vec<i64>,
+    restores: u64,
+    last_trouble: Option<String>,
+}
+
+impl<F: Fold> Engine<F> {
+    #[must_use]
+    pub fn new(config: EngineConfig, now: Now) -> Self {
+        Self {
+            config,
+            now,
+            started_ms: now.boot_ms,
+            commands: VecDeque::new(),
+            last_id: 0,
+            exit: None,
+            producer: Producer::Closed { retry_at_ms: now.boot_ms },
+            topic: None,
+            joined: false,
+            assignment: None,
+            revoking: false,
+            leaving: Leaving::No,
+            claim: None,
+            bounds_asked: BTreeSet::new(),
+            openings: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            in_flight: None,
+            batch: 1,
+            open_since_ms: None,
+            polling: false,
+            pending: BTreeMap::new(),
+            retries: BTreeSet::new(),
+            unstored_bytes: 0,
+            checkpointing: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            beacons: BTreeMap::new(),
+            unproved: false,
+            held: Vec::new(),
+            fence_question: None,
+            fenced_ms: Vec::new(),
+            restores: 0,
+            last_trouble: None,
+        }
+    }
+
+    /// Takes an event of the log.
+    pub fn handle_log(&mut self, event: LogEvent, now: Now) {
+        self.observe(now);
+        match event {
+            LogEvent::ProducerOpened => self.producer = Producer::Open,
+            LogEvent::ProducerFailed { error } => self.producer_failed(&error),
+            LogEvent::Assigned { assignment, member, partitions } => {
+                self.assigned(assignment, member, partitions)
+            }
+            LogEvent::Revoking { .. } => {
+                self.revoking = true;
+                self.drop_partitions();
+            }
+            LogEvent::Lost { .. } => {
+                self.assignment = None;
+                self.drop_partitions();
+            }
+            LogEvent::Left => self.exit = Some(Exit::Left),
+            LogEvent::Described { request, result } => self.described(request, result),
+            LogEvent::OffsetsRead { request, result } => self.offsets_read(request, result),
+            LogEvent::BoundsRead { request, result } => self.bounds_answered(request, result),
+            LogEvent::MembersListed { request, result } => self.members_listed(request, result),
+            LogEvent::NameFenced { name, result, .. } => self.name_fenced(&name, result),
+            LogEvent::Polled { chunks } => {
+                self.polling = false;
+                for chunk in chunks {
+                    if let Some(task) = self.tasks.get_mut(&chunk.partition) {
+                        task.enqueue(chunk);
+                    }
+                }
+            }
+            LogEvent::OutOfRange { partition, fetch } => self.out_of_range(partition, fetch),
+            LogEvent::TransactionEnded { id, outcome } => self.transaction_ended(id, outcome),
+            LogEvent::BeaconAppended { partition, result } => self.beacon_appended(partition, result),
+            LogEvent::Failed { error } => self.log_failed(&error),
+        }
+    }
+
+    /// Takes an event of the store.
+    pub fn handle_store(&mut self, event: StoreEvent, now: Now) {
+        self.observe(now);
+        match event {
+            StoreEvent::Written { request } => self.written(request),
+            StoreEvent::Rows { request, rows } => self.rows_read(request, rows),
+            StoreEvent::Failed { request, error } => self.store_failed(request, error),
+        }
+    }
+
+    /// Does what can be done now: bounded work, never waiting.
+    pub fn turn(&mut self, now: Now, executor: &impl Executor) {
+        self.observe(now);
+        if self.exit.is_some() {
+            return;
+        }
+        self.retry_requests();
+        self.start();
+        self.continue_claim();
+        self.fold(executor);
+        self.transact();
+        self.write_progress();
+        self.send_beacons();
+        self.poll();
+    }
+
+    /// Asks the engine to finish: it ends the transaction under way, leaves the group and exits.
+    pub fn shut_down(&mut self) {
+        if self.leaving == Leaving::No {
+            self.leaving = Leaving::Asked;
+        }
+    }
+
+    /// What the shell is to do next.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    #[must_use]
+    pub fn exit(&self) -> Option<&Exit> {
+        self.exit.as_ref()
+    }
+
+    /// When [`Engine::turn`] has something to do at the latest, on the boot-time clock.
+    #[must_use]
+    pub fn next_wake_ms(&self) -> i64 {
+        let mut wake_ms = self.now.boot_ms + 1_000;
+        if let Some(since_ms) = self.open_since_ms {
+            wake_ms = wake_ms.min(since_ms + self.config.pace.quiet_commit_ms);
+        }
+        if let Some((due_ms, _)) = self.retries.first() {
+            wake_ms = wake_ms.min(*due_ms);
+        }
+        if let Some(Claim::Waiting { until_ms }) = &self.claim {
+            wake_ms = wake_ms.min(*until_ms);
+        }
+        if let Producer::Closed { retry_at_ms } = self.producer {
+            wake_ms = wake_ms.min(retry_at_ms);
+        }
+        let beacons = self.beacons.values().filter(|pace| !pace.outstanding).map(|pace| pace.next_at_ms);
+        wake_ms.min(beacons.min().unwrap_or(i64::MAX)).max(self.now.boot_ms)
+    }
+
+    /// After a pause longer than the session timeout, others may own what we believe to own.
+    fn observe(&mut self, now: Now) {
+        let paused = now.boot_ms - self.now.boot_ms > self.config.session_timeout_ms;
+        self.now = now;
+        if paused && !self.tasks.is_empty() {
+            self.unproved = true;
+            self.trouble("this pod stood still for longer than its session timeout; it proves its ownership");
+        } else if paused && !self.openings.is_empty() {
+            self.drop_partitions();
+            self.claim_again(0);
+        }
+    }
+
+    /// Brings this member into its group, and out of it.
+    fn start(&mut self) {
+        if self.revoking && self.in_flight.is_none() {
+            self.revoking = false;
+            self.assignment = None;
+            self.claim = None;
+            self.log(LogCommand::Release);
+        }
+        if self.leaving == Leaving::Asked && self.in_flight.is_none() {
+            self.leaving = Leaving::Sent;
+            self.drop_partitions();
+            self.log(LogCommand::Leave);
+        }
+        if self.leaving != Leaving::No {
+            return;
+        }
+        if let Producer::Closed { retry_at_ms } = self.producer
+            && retry_at_ms <= self.now.boot_ms
+            && self.in_flight.is_none()
+        {
+            self.producer = Producer::Opening;
+            self.log(LogCommand::OpenProducer { name: self.config.name.clone() });
+        }
+        if self.producer == Producer::Open && !self.joined {
+            // Only now: what an older life of this name left open is aborted.
+            self.joined = true;
+            self.log(LogCommand::Join);
+        }
+    }
+
+    fn setup(&self, partition: PartitionId) -> Setup {
+        Setup {
+            topology: Arc::clone(&self.config.topology),
+            group: Arc::clone(&self.config.group),
+            partition,
+        }
+    }
+
+    fn log(&mut self, command: LogCommand) {
+        self.commands.push_back(Command::Log(command));
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn trouble(&mut self, what: impl Into<String>) {
+        self.last_trouble = Some(what.into());
+    }
+
+    fn fatal(&mut self, sentence: String) {
+        self.exit.get_or_insert(Exit::Fatal(sentence));
+    }
+}
+
+#[cfg(test)]
+mod tests;

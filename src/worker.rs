@@ -1,1 +1,161 @@
-//! (in the making)
+//! Threads and queues that drive an engine: one thread an engine, which sleeps until its log or its store has something.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle, Thread},
+    time::Duration,
+};
+
+use crate::{
+    engine::{Command, Engine, EngineConfig, EngineStatus, Executor, Exit},
+    log::Log,
+    processor::Fold,
+    store::Store,
+};
+
+pub mod clock;
+
+use clock::now;
+
+/// Wakes the engine's thread: called by logs and stores after every event they have queued.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// Events that are taken in one turn of the loop, so that a flood of one kind cannot starve the rest.
+const EVENTS_PER_TURN: usize = 4_096;
+/// How often the status that others see is renewed.
+const STATUS_MS: i64 = 200;
+
+/// A running engine.
+pub struct Worker {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<Exit>>,
+}
+
+struct Shared {
+    stop: AtomicBool,
+    status: Mutex<EngineStatus>,
+    /// The boot-time milliseconds of the loop's last turn.
+    turned_ms: Mutex<i64>,
+}
+
+/// Folds the partitions of an engine side by side.
+struct Rayon;
+
+impl Executor for Rayon {
+    fn each<T: Send>(&self, items: Vec<T>, work: impl Fn(T) + Send + Sync) {
+        use rayon::prelude::*;
+        match items.len() {
+            0 | 1 => items.into_iter().for_each(work),
+            _ => items.into_par_iter().for_each(work),
+        }
+    }
+}
+
+impl Worker {
+    /// Starts an engine of `F` on a thread of its own. `connect` is called there with the waker that the log and the
+    /// store are to call.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn spawn<F, C, L, S>(config: EngineConfig, connect: C) -> std::io::Result<Self>
+    where
+        F: Fold,
+        C: FnOnce(Waker) -> (L, S) + Send + 'static,
+        L: Log,
+        S: Store,
+    {
+        let engine = Engine::<F>::new(config, now());
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            status: Mutex::new(engine.status()),
+            turned_ms: Mutex::new(now().boot_ms),
+        });
+        let seen = Arc::clone(&shared);
+        let thread = thread::Builder::new().name(format!("engine-{}", F::KIND)).spawn(move || {
+            let thread: Thread = thread::current();
+            let (log, store) = connect(Arc::new(move || thread.unpark()));
+            drive(engine, log, store, &seen)
+        })?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Asks the engine to finish and leave; [`Worker::join`] waits for it.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Whether the engine is over.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits for the engine's end.
+    #[must_use]
+    pub fn join(mut self) -> Exit {
+        let panicked = || {
+            Exit::Fatal("the engine's thread panicked; this is a defect, please report its log".to_owned())
+        };
+        self.thread.take().map_or(Exit::Left, |thread| thread.join().unwrap_or_else(|_| panicked()))
+    }
+
+    #[must_use]
+    pub fn status(&self) -> EngineStatus {
+        self.shared.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Milliseconds since the loop last turned.
+    #[must_use]
+    pub fn stalled_ms(&self) -> i64 {
+        now().boot_ms - *self.shared.turned_ms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn drive<F: Fold>(mut engine: Engine<F>, mut log: impl Log, mut store: impl Store, shared: &Shared) -> Exit {
+    let mut status_ms = 0;
+    let mut trouble = None;
+    loop {
+        if shared.stop.load(Ordering::Acquire) {
+            engine.shut_down();
+        }
+        for _ in 0..EVENTS_PER_TURN {
+            let Some(event) = log.poll() else { break };
+            engine.handle_log(event, now());
+        }
+        for _ in 0..EVENTS_PER_TURN {
+            let Some(event) = store.poll() else { break };
+            engine.handle_store(event, now());
+        }
+        engine.turn(now(), &Rayon);
+        while let Some(command) = engine.poll_command() {
+            match command {
+                Command::Log(command) => log.submit(command),
+                Command::Store(command) => store.submit(command),
+            }
+        }
+        let now_ms = now().boot_ms;
+        *shared.turned_ms.lock().unwrap_or_else(PoisonError::into_inner) = now_ms;
+        if now_ms - status_ms >= STATUS_MS || engine.exit().is_some() {
+            status_ms = now_ms;
+            let status = engine.status();
+            if status.last_trouble != trouble {
+                trouble.clone_from(&status.last_trouble);
+                if let Some(trouble) = &trouble {
+                    tracing::warn!(processor = %F::KIND, restores = status.restores, "{trouble}");
+                }
+            }
+            *shared.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+        }
+        if let Some(exit) = engine.exit() {
+            return exit.clone();
+        }
+        let pause_ms = (engine.next_wake_ms() - now().boot_ms).clamp(0, STATUS_MS);
+        thread::park_timeout(Duration::from_millis(pause_ms as u64));
+    }
+}

@@ -1,0 +1,297 @@
+//! From a partition's offset to its task: the `progress` row, the claim of a partition that nobody has owned, the
+//! checkpoints of its buckets.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{Engine, beacons::BeaconPace, requests::Question, stored::ProgressPace};
+use crate::{
+    log::{Bounds, Committed, ErrorClass, FetchId, LogCommand, LogError, Offset, PartitionId, RequestId},
+    processor::Fold,
+    store::Row,
+    table::{
+        checkpoint::SlotHeader,
+        progress::{PROGRESS_ENTRY, ProgressRow, owner_write, progress_query, progress_write},
+    },
+    task::{
+        Task,
+        checkpoint::{BucketLoad, Checkpoints, LoadStep},
+        opening::{Decision, Facts, HaltReason, Start, decide},
+    },
+};
+
+/// The pause before a bucket without a whole checkpoint is read again.
+const RELOAD_MS: i64 = 200;
+
+/// A partition that is being opened.
+#[derive(Debug)]
+pub(super) struct Opening {
+    committed: Option<Committed>,
+    row: Option<Option<ProgressRow>>,
+    bounds: Option<Bounds>,
+    /// Our name is among the partition's owners: from here on a transaction of ours can be found.
+    named: bool,
+    pub(super) step: Step,
+}
+
+#[derive(Debug)]
+pub(super) enum Step {
+    Facts,
+    /// To be committed as the partition's first offset.
+    Claim(Start),
+    /// The first offset is under way, or committed and its row is being written.
+    Row(Start),
+    Load {
+        start: Start,
+        loads: BTreeMap<u32, BucketLoad>,
+        loaded: BTreeMap<u32, Option<(SlotHeader, Bytes)>>,
+    },
+    Halted(HaltReason),
+}
+
+impl Opening {
+    pub(super) fn new(committed: Option<Committed>) -> Self {
+        Self { committed, row: None, bounds: None, named: false, step: Step::Facts }
+    }
+}
+
+impl<F: Fold> Engine<F> {
+    pub(super) fn ask_for_facts(&mut self, partition: PartitionId) {
+        let (input, name) = (F::KIND.input(), self.config.name.clone());
+        self.ask(partition, Question::Progress, progress_query(input, partition, PROGRESS_ENTRY));
+        self.write(partition, Question::Owner, owner_write(input, partition, &name, self.now.wall_us));
+    }
+
+    pub(super) fn ask_for_bounds(&mut self, partitions: Vec<PartitionId>) {
+        let request = self.next_id();
+        self.bounds_asked.insert(request);
+        self.log(LogCommand::ReadBounds { request, partitions });
+    }
+
+    pub(super) fn bounds_answered(
+        &mut self,
+        request: RequestId,
+        result: Result<Vec<(PartitionId, Bounds)>, LogError>,
+    ) {
+        if !self.bounds_asked.remove(&request) {
+            return;
+        }
+        match result {
+            Ok(bounds) => {
+                for (partition, bounds) in bounds {
+                    if let Some(opening) = self.openings.get_mut(&partition) {
+                        opening.bounds = Some(bounds);
+                        self.decide(partition);
+                    } else if let Some(task) = self.tasks.get_mut(&partition) {
+                        let Bounds { first, end } = bounds;
+                        task.halt(HaltReason::OutOfRange { wanted: task.position(), first, end });
+                    }
+                }
+            }
+            Err(error) if error.class == ErrorClass::Fatal => self.fatal(error.message),
+            Err(error) => self.restore(&error.message),
+        }
+    }
+
+    pub(super) fn progress_read(&mut self, partition: PartitionId, rows: &[Row]) {
+        if let Some(opening) = self.openings.get_mut(&partition) {
+            opening.row = Some(rows.first().and_then(ProgressRow::from_row));
+            self.decide(partition);
+        }
+    }
+
+    pub(super) fn owner_written(&mut self, partition: PartitionId) {
+        if let Some(opening) = self.openings.get_mut(&partition) {
+            opening.named = true;
+            self.decide(partition);
+        }
+    }
+
+    fn decide(&mut self, partition: PartitionId) {
+        let (Some(opening), Some(topic)) = (self.openings.get_mut(&partition), &self.topic) else { return };
+        let (Some(row), Some(bounds), true, Step::Facts) =
+            (&opening.row, opening.bounds, opening.named, &opening.step)
+        else {
+            return;
+        };
+        let facts = Facts {
+            topic,
+            committed: opening.committed.as_ref(),
+            row: row.as_ref(),
+            bounds,
+            wall_us: self.now.wall_us,
+        };
+        match decide(&facts) {
+            Decision::Claim(start) => opening.step = Step::Claim(start),
+            Decision::WriteRow(start) => {
+                opening.step = Step::Row(start);
+                self.write_first_row(partition);
+            }
+            Decision::Restore(start) => self.load(partition, start),
+            Decision::Halt(reason) => opening.step = Step::Halted(reason),
+        }
+    }
+
+    /// Partitions whose first offset is to be committed, with that offset.
+    pub(super) fn claims(&self) -> Vec<(PartitionId, Start)> {
+        let openings = self.openings.iter();
+        openings
+            .filter_map(|(partition, opening)| match &opening.step {
+                Step::Claim(start) => Some((*partition, start.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The first offsets are on their way.
+    pub(super) fn claims_sent(&mut self, partitions: &[PartitionId]) {
+        for partition in partitions {
+            if let Some(opening) = self.openings.get_mut(partition)
+                && let Step::Claim(start) = &opening.step
+            {
+                opening.step = Step::Row(start.clone());
+            }
+        }
+    }
+
+    /// The first offset is committed: its row follows.
+    pub(super) fn write_first_row(&mut self, partition: PartitionId) {
+        let (Some(opening), Some(topic)) = (self.openings.get(&partition), &self.topic) else { return };
+        if let Step::Row(start) = &opening.step {
+            let write = progress_write(F::KIND.input(), partition, &start.row(topic), start.committed);
+            self.write(partition, Question::FirstRow, write);
+        }
+    }
+
+    pub(super) fn first_row_written(&mut self, partition: PartitionId) {
+        if let Some(opening) = self.openings.get(&partition)
+            && let Step::Row(start) = &opening.step
+        {
+            let start = start.clone();
+            self.load(partition, start);
+        }
+    }
+
+    fn load(&mut self, partition: PartitionId, start: Start) {
+        let fold = match F::new(self.setup(partition), start.stored, start.resume.as_deref()) {
+            Ok(fold) => fold,
+            Err(error) => return self.halt_opening(partition, HaltReason::Unsupported(error.0)),
+        };
+        let mut loads: BTreeMap<_, _> = fold
+            .buckets()
+            .into_iter()
+            .map(|bucket| (bucket, BucketLoad::new(bucket, start.base_us)))
+            .collect();
+        let queries: Vec<_> = loads.iter_mut().map(|(bucket, load)| (*bucket, load.begin())).collect();
+        if let Some(opening) = self.openings.get_mut(&partition) {
+            opening.step = Step::Load { start, loads, loaded: BTreeMap::new() };
+        }
+        if queries.is_empty() {
+            return self.loaded(partition);
+        }
+        for (bucket, query) in queries {
+            self.ask(partition, Question::Checkpoint { bucket }, query);
+        }
+    }
+
+    pub(super) fn checkpoint_read(&mut self, partition: PartitionId, bucket: u32, rows: &[Row]) {
+        let Some(Opening { step: Step::Load { loads, loaded, .. }, .. }) = self.openings.get_mut(&partition)
+        else {
+            return;
+        };
+        let Some(load) = loads.get_mut(&bucket) else { return };
+        match load.take(rows) {
+            LoadStep::Read(query) => self.ask(partition, Question::Checkpoint { bucket }, query),
+            LoadStep::Again => {
+                let query = load.begin();
+                self.ask_later(partition, Question::Checkpoint { bucket }, query, RELOAD_MS);
+            }
+            LoadStep::Loaded(checkpoint) => {
+                loads.remove(&bucket);
+                loaded.insert(bucket, checkpoint);
+                if loads.is_empty() {
+                    self.loaded(partition);
+                }
+            }
+            LoadStep::Failed(reason) => self.halt_opening(partition, reason),
+        }
+    }
+
+    fn loaded(&mut self, partition: PartitionId) {
+        let Some(Opening { step: Step::Load { start, loaded, .. }, .. }) = self.openings.remove(&partition)
+        else {
+            return;
+        };
+        match self.restored(partition, start, loaded) {
+            Ok(task) => {
+                let (fetch, from) = (task.fetch, task.position());
+                self.progress.insert(partition, ProgressPace::new(&task.start, self.now.boot_ms));
+                if F::BEACONS {
+                    self.beacons
+                        .insert(partition, BeaconPace { next_at_ms: self.now.boot_ms, outstanding: false });
+                }
+                self.tasks.insert(partition, task);
+                self.log(LogCommand::Fetch { partition, from, fetch });
+            }
+            Err(reason) => {
+                let halted = Opening { step: Step::Halted(reason), ..Opening::new(None) };
+                self.openings.insert(partition, halted);
+            }
+        }
+    }
+
+    fn restored(
+        &mut self,
+        partition: PartitionId,
+        start: Start,
+        loaded: BTreeMap<u32, Option<(SlotHeader, Bytes)>>,
+    ) -> Result<Task<F>, HaltReason> {
+        let mut fold = F::new(self.setup(partition), start.stored, start.resume.as_deref())
+            .map_err(|error| HaltReason::Unsupported(error.0))?;
+        let mut checkpoints = Checkpoints::default();
+        for (bucket, checkpoint) in loaded {
+            match checkpoint {
+                Some((header, bytes)) => {
+                    let SlotHeader { slot, origin, resume, .. } = header;
+                    check_origin(bucket, origin, &start)?;
+                    fold.restore_bucket(bucket, origin, &bytes)
+                        .map_err(|error| HaltReason::Checkpoint { bucket, why: error.0 })?;
+                    checkpoints.restored(bucket, Some(slot), origin, Some(resume));
+                }
+                None if start.stored == start.first => checkpoints.restored(bucket, None, start.stored, None),
+                None => {
+                    let why = format!("it is missing, though the log says stored up to {}", start.stored);
+                    return Err(HaltReason::Checkpoint { bucket, why });
+                }
+            }
+        }
+        fold.begin_batch(self.batch);
+        let fetch: FetchId = self.next_id();
+        Ok(Task::new(partition, fetch, start, fold, checkpoints))
+    }
+
+    pub(super) fn halt_opening(&mut self, partition: PartitionId, reason: HaltReason) {
+        if let Some(opening) = self.openings.get_mut(&partition) {
+            opening.step = Step::Halted(reason);
+        }
+    }
+
+    pub(super) fn out_of_range(&mut self, partition: PartitionId, fetch: FetchId) {
+        if self.tasks.get(&partition).is_some_and(|task| task.fetch == fetch) {
+            self.ask_for_bounds(vec![partition]);
+        }
+    }
+}
+
+fn check_origin(bucket: u32, origin: Offset, start: &Start) -> Result<(), HaltReason> {
+    if origin < start.stored {
+        let why =
+            format!("it ends at {origin}, though the log says stored up to {}: an old backup", start.stored);
+        return Err(HaltReason::Checkpoint { bucket, why });
+    }
+    if origin > start.committed {
+        return Err(HaltReason::OffsetBehind { committed: start.committed, stored: origin });
+    }
+    Ok(())
+}

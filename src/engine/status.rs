@@ -1,0 +1,147 @@
+//! What people see of an engine.
+
+use super::{Engine, opening::Step};
+use crate::{
+    limits::UNSTORED_BYTES_MAX,
+    log::{Offset, PartitionId},
+    processor::{Fold, FoldStats},
+    task::Counts,
+    topology::ProcessorKind,
+};
+
+/// Where a partition stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its offset is being read.
+    Claiming,
+    /// A dead pod's open transaction is being aborted.
+    Fencing,
+    /// Its row and its checkpoints are being read.
+    Opening,
+    /// Rows since the stored watermark are being written again.
+    Replaying,
+    Live,
+    Halted,
+}
+
+impl Phase {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Claiming => "claiming",
+            Self::Fencing => "fencing",
+            Self::Opening => "opening",
+            Self::Replaying => "replaying",
+            Self::Live => "live",
+            Self::Halted => "halted",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct PartitionStatus {
+    pub partition: PartitionId,
+    pub phase: Phase,
+    pub position: Option<Offset>,
+    pub committed: Option<Offset>,
+    pub stored: Option<Offset>,
+    pub fold: FoldStats,
+    pub counts: Counts,
+    /// Why it stands still, and the command that adopts it.
+    pub halted: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct EngineStatus {
+    pub processor: ProcessorKind,
+    pub partitions: Vec<PartitionStatus>,
+    /// What keeps this pod from being ready; empty when it is.
+    pub missing: Vec<String>,
+    /// Bytes that wait for the store.
+    pub unstored_bytes: usize,
+    /// How often all state was dropped and restored.
+    pub restores: u64,
+    pub last_trouble: Option<String>,
+}
+
+impl<F: Fold> Engine<F> {
+    #[must_use]
+    pub fn status(&self) -> EngineStatus {
+        let partitions = self.partition_statuses();
+        let missing = self.missing(&partitions);
+        EngineStatus {
+            processor: F::KIND,
+            partitions,
+            missing,
+            unstored_bytes: self.unstored_bytes,
+            restores: self.restores,
+            last_trouble: self.last_trouble.clone(),
+        }
+    }
+
+    fn partition_statuses(&self) -> Vec<PartitionStatus> {
+        let assigned = self.assignment.iter().flat_map(|assignment| assignment.partitions.iter().copied());
+        let (input, claiming) = (F::KIND.input(), self.claim_phase().unwrap_or(Phase::Opening));
+        let blank = |partition, phase, halted| PartitionStatus {
+            partition,
+            phase,
+            position: None,
+            committed: None,
+            stored: None,
+            fold: FoldStats::default(),
+            counts: Counts::default(),
+            halted,
+        };
+        assigned
+            .map(|partition| {
+                if let Some(task) = self.tasks.get(&partition) {
+                    let phase = match (&task.halted, task.is_live()) {
+                        (Some(_), _) => Phase::Halted,
+                        (None, true) => Phase::Live,
+                        (None, false) => Phase::Replaying,
+                    };
+                    return PartitionStatus {
+                        partition,
+                        phase,
+                        position: Some(task.position()),
+                        committed: Some(task.committed),
+                        stored: self.progress.get(&partition).map(|pace| pace.stated.0),
+                        fold: task.fold.stats(),
+                        counts: task.counts,
+                        halted: task.halted.as_ref().map(|reason| reason.sentence(input, partition)),
+                    };
+                }
+                match self.openings.get(&partition).map(|opening| &opening.step) {
+                    Some(Step::Halted(reason)) => {
+                        blank(partition, Phase::Halted, Some(reason.sentence(input, partition)))
+                    }
+                    Some(_) => blank(partition, Phase::Opening, None),
+                    None => blank(partition, claiming, None),
+                }
+            })
+            .collect()
+    }
+
+    fn missing(&self, partitions: &[PartitionStatus]) -> Vec<String> {
+        let name = F::KIND;
+        let trouble = self.last_trouble.as_deref().unwrap_or("nothing is known to be wrong");
+        if self.assignment.is_none() {
+            return vec![format!("{name}: not yet a member of its group ({trouble})")];
+        }
+        let mut missing: Vec<_> = partitions
+            .iter()
+            .filter_map(|status| match status.phase {
+                Phase::Live if !F::BEACONS || self.hears_itself(status.partition) => None,
+                Phase::Live => {
+                    Some(format!("{name}/{}: its own beacon was not folded lately", status.partition))
+                }
+                Phase::Halted => status.halted.clone(),
+                phase => Some(format!("{name}/{}: {} ({trouble})", status.partition, phase.name())),
+            })
+            .collect();
+        if self.unstored_bytes >= UNSTORED_BYTES_MAX || self.store_in_trouble() {
+            missing.push(format!("{name}: the store does not keep up or does not answer ({trouble})"));
+        }
+        missing
+    }
+}

@@ -1,0 +1,209 @@
+//! After the commit: rows until they are acknowledged, then the checkpoints taken with them, then the `progress` row, and
+//! only then the metadata of later offsets.
+
+use std::collections::BTreeMap;
+
+use super::{Engine, requests::Question};
+use crate::{
+    effect::{Refresh, RowWrite},
+    limits::STORE_BATCH_BYTES_MAX,
+    log::{Offset, PartitionId},
+    processor::{Checkpoint, Fold, Refreshed},
+    store::{Query, Row, Select, WriteBatch},
+    table::{
+        Value,
+        progress::{ProgressRow, progress_write},
+    },
+    task::{Part, opening::Start},
+};
+
+/// A checkpoint on its way: its chunks, then its header.
+#[derive(Debug)]
+pub(super) struct Checkpointing {
+    chunks: usize,
+    header: Option<WriteBatch>,
+    checkpoint: Option<Checkpoint>,
+}
+
+/// When a partition's `progress` row is written, and what an acknowledged one states.
+#[derive(Debug)]
+pub(super) struct ProgressPace {
+    /// Stored position and resume of the last acknowledged row: what the offsets' metadata may say.
+    pub(super) stated: (Offset, Option<String>),
+    next_at_ms: i64,
+    /// The position of the last row written: the next needs a greater one, as its timestamp does.
+    position: Offset,
+    writing: Option<(Offset, Option<String>)>,
+}
+
+impl ProgressPace {
+    pub(super) fn new(start: &Start, now_ms: i64) -> Self {
+        Self {
+            stated: (start.stored, start.resume.clone()),
+            next_at_ms: now_ms,
+            // A former owner may have written at any position up to the committed one.
+            position: start.committed,
+            writing: None,
+        }
+    }
+}
+
+impl<F: Fold> Engine<F> {
+    pub(super) fn batch_committed(&mut self, number: u64, parts: Vec<(PartitionId, Part)>) {
+        for (partition, mut part) in parts {
+            let writes = database_batches(std::mem::take(&mut part.output.rows));
+            let refreshes = std::mem::take(&mut part.output.refreshes);
+            let Some(task) = self.tasks.get_mut(&partition) else { continue };
+            let released = task.owe(number, writes.len() + refreshes.len(), part);
+            for batch in writes {
+                self.write(partition, Question::Rows { batch: number }, batch);
+            }
+            for refresh in refreshes {
+                let key = refresh.clustering.clone();
+                let select = Select::Keys(vec![key]);
+                let query = Query { table: refresh.table, partition: refresh.partition.clone(), select };
+                self.ask(partition, Question::Refresh { batch: number, refresh: refresh.into() }, query);
+            }
+            self.write_checkpoints(partition, released);
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, partition: PartitionId, batch: u64) {
+        if let Some(task) = self.tasks.get_mut(&partition) {
+            let released = task.acknowledge(batch);
+            self.write_checkpoints(partition, released);
+        }
+    }
+
+    pub(super) fn refresh_read(
+        &mut self,
+        partition: PartitionId,
+        batch: u64,
+        refresh: &Refresh,
+        row: Option<&Row>,
+    ) {
+        match F::refreshed(refresh, row) {
+            Refreshed::Write(statement) => {
+                let write = WriteBatch {
+                    table: refresh.table,
+                    partition: refresh.partition.clone(),
+                    statements: vec![statement],
+                };
+                self.write(partition, Question::Rows { batch }, write);
+            }
+            Refreshed::Skip => self.acknowledge(partition, batch),
+            Refreshed::Restore => self.restore("a row is not what the log says"),
+        }
+    }
+
+    fn write_checkpoints(&mut self, partition: PartitionId, released: Option<Vec<(u32, Checkpoint)>>) {
+        let Some(task) = self.tasks.get(&partition) else { return };
+        let base_us = task.start.base_us;
+        let writes: Vec<_> = released
+            .into_iter()
+            .flatten()
+            .map(|(bucket, checkpoint)| {
+                let (chunks, header) = task.checkpoints.writes(bucket, &checkpoint, base_us);
+                (bucket, checkpoint, chunks, header)
+            })
+            .collect();
+        for (bucket, checkpoint, chunks, header) in writes {
+            let count = chunks.len();
+            let header = Some(header);
+            let checkpoint = Some(checkpoint);
+            self.checkpointing
+                .insert((partition, bucket), Checkpointing { chunks: count, header, checkpoint });
+            for chunk in chunks {
+                self.write(partition, Question::CheckpointChunk { bucket }, chunk);
+            }
+            if count == 0 {
+                self.write_header(partition, bucket);
+            }
+        }
+    }
+
+    pub(super) fn chunk_written(&mut self, partition: PartitionId, bucket: u32) {
+        let Some(checkpointing) = self.checkpointing.get_mut(&(partition, bucket)) else { return };
+        checkpointing.chunks -= 1;
+        if checkpointing.chunks == 0 {
+            self.write_header(partition, bucket);
+        }
+    }
+
+    fn write_header(&mut self, partition: PartitionId, bucket: u32) {
+        let checkpointing = self.checkpointing.get_mut(&(partition, bucket));
+        if let Some(header) = checkpointing.and_then(|checkpointing| checkpointing.header.take()) {
+            self.write(partition, Question::CheckpointHeader { bucket }, header);
+        }
+    }
+
+    pub(super) fn header_written(&mut self, partition: PartitionId, bucket: u32) {
+        let Some(checkpointing) = self.checkpointing.remove(&(partition, bucket)) else { return };
+        if let (Some(task), Some(checkpoint)) = (self.tasks.get_mut(&partition), checkpointing.checkpoint) {
+            task.checkpoints.stored(bucket, checkpoint);
+        }
+    }
+
+    /// Writes the `progress` rows that are due and have something new to say.
+    pub(super) fn write_progress(&mut self) {
+        let Some(topic) = self.topic.clone() else { return };
+        let now_ms = self.now.boot_ms;
+        let mut writes = Vec::new();
+        for (partition, task) in &self.tasks {
+            let Some(pace) = self.progress.get_mut(partition) else { continue };
+            if pace.writing.is_some() || pace.next_at_ms > now_ms || task.stored_rows <= pace.position {
+                continue;
+            }
+            let (stored, resume) = match task.checkpoints.restore_point() {
+                Some((stored, resume)) => (stored, resume.map(str::to_owned)),
+                None => (task.stored_rows, Some(task.fold.resume())),
+            };
+            pace.position = task.stored_rows;
+            pace.next_at_ms = now_ms + self.config.pace.progress_ms;
+            pace.writing = Some((stored, resume.clone()));
+            let row = ProgressRow { stored, resume, as_of_ms: task.as_of_ms, ..task.start.row(&topic) };
+            writes.push((*partition, progress_write(F::KIND.input(), *partition, &row, task.stored_rows)));
+        }
+        for (partition, write) in writes {
+            self.write(partition, Question::ProgressWrite, write);
+        }
+    }
+
+    pub(super) fn progress_written(&mut self, partition: PartitionId) {
+        if let Some(pace) = self.progress.get_mut(&partition)
+            && let Some(stated) = pace.writing.take()
+        {
+            pace.stated = stated;
+        }
+    }
+}
+
+/// Groups rows by database partition, in the order in which they came. A batch that would be too large for the database
+/// is split, but never between statements of one timestamp: what one record changed stays together.
+fn database_batches(rows: Vec<RowWrite>) -> Vec<WriteBatch> {
+    let mut groups: BTreeMap<(&'static str, Box<[Value]>), WriteBatch> = BTreeMap::new();
+    for RowWrite { table, partition, statement } in rows {
+        let key = (table.name, partition.clone());
+        let group =
+            groups.entry(key).or_insert_with(|| WriteBatch { table, partition, statements: Vec::new() });
+        group.statements.push(statement);
+    }
+    let mut batches = Vec::new();
+    for WriteBatch { table, partition, statements } in groups.into_values() {
+        let mut batch = WriteBatch { table, partition: partition.clone(), statements: Vec::new() };
+        let mut size_bytes = 0;
+        for statement in statements {
+            let splits =
+                batch.statements.last().is_some_and(|last| last.timestamp_us != statement.timestamp_us);
+            if splits && size_bytes + statement.size_bytes() > STORE_BATCH_BYTES_MAX {
+                let next = WriteBatch { table, partition: partition.clone(), statements: Vec::new() };
+                batches.push(std::mem::replace(&mut batch, next));
+                size_bytes = 0;
+            }
+            size_bytes += statement.size_bytes();
+            batch.statements.push(statement);
+        }
+        batches.push(batch);
+    }
+    batches
+}
