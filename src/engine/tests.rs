@@ -1,1 +1,7 @@
+//! The protocol step by step, with a fold that only counts. What whole deployments do is the simulator's business.
 
+mod claiming;
+mod committing;
+mod harness;
+mod pausing;
+mod storing;

@@ -1,0 +1,200 @@
+use super::harness::{BASE_US, Stage, offsets_of, values_of};
+use crate::{
+    engine::Exit,
+    log::{LogCommand, LogEvent, TransactionOutcome, TransactionStep},
+};
+
+#[test]
+fn offsets_are_sent_before_records() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a", "b"]);
+    let transaction = stage.transaction();
+    assert!(matches!(
+        &transaction.steps[..],
+        [TransactionStep::Offsets(offsets), TransactionStep::Records(records)]
+            if offsets[0].1.offset == 2 && records.len() == 2
+    ));
+}
+
+#[test]
+fn no_row_is_written_before_its_batch_is_committed() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a"]);
+    assert!(stage.writes("presence").is_empty());
+    stage.commit();
+    assert_eq!(
+        stage.writes("presence")[0].statements[0].timestamp_us,
+        BASE_US,
+        "base + offset of the record"
+    );
+}
+
+#[test]
+fn every_statement_has_the_timestamp_of_its_own_record() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a", "b", "c"]);
+    stage.commit();
+    let writes = stage.writes("presence");
+    assert_eq!(writes.len(), 1, "one batch for a database partition");
+    let stamps: Vec<_> =
+        writes[0].statements.iter().map(|statement| statement.timestamp_us - BASE_US).collect();
+    assert_eq!(stamps, [0, 1, 2]);
+}
+
+#[test]
+fn below_the_committed_position_rows_are_written_again_and_nothing_is_published() {
+    let mut stage = Stage::live(4, 6);
+    let (from, fetch) = stage.fetch();
+    assert_eq!(from, 4, "restored at the stored position");
+    stage.records(fetch, 4, &["four", "five", "six", "seven"]);
+    let transaction = stage.commit();
+    assert_eq!(values_of(&transaction), ["six", "seven"]);
+    assert_eq!(offsets_of(&transaction)[0].1.offset, 8);
+    assert_eq!(stage.writes("presence")[0].statements.len(), 4);
+}
+
+#[test]
+fn replay_alone_needs_no_transaction() {
+    let mut stage = Stage::live(4, 6);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 4, &["four", "five"]);
+    assert!(!stage.asks(|c| matches!(c, LogCommand::Transact(_))));
+    assert_eq!(stage.writes("presence").len(), 1);
+}
+
+#[test]
+fn the_next_batch_is_folded_while_a_transaction_is_under_way_and_waits_for_it() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a"]);
+    let first = stage.transaction();
+    stage.records(fetch, 1, &["b"]);
+    stage.records(fetch, 2, &["c"]);
+    assert!(!stage.asks(|c| matches!(c, LogCommand::Transact(_))), "one at a time");
+    stage.end(&first, TransactionOutcome::Committed);
+    assert_eq!(values_of(&stage.transaction()), ["b", "c"], "what came meanwhile is one batch");
+}
+
+#[test]
+fn chunks_of_an_older_fetch_and_duplicates_are_ignored() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch + 77, 0, &["stale"]);
+    assert!(!stage.asks(|c| matches!(c, LogCommand::Transact(_))));
+    stage.records(fetch, 0, &["a"]);
+    stage.commit();
+    stage.records(fetch, 0, &["a", "b"]);
+    assert_eq!(values_of(&stage.transaction()), ["b"]);
+}
+
+#[test]
+fn an_unclear_end_taints_the_producer_and_drops_all_state() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a"]);
+    let transaction = stage.transaction();
+    stage.end(&transaction, TransactionOutcome::Unclear { reason: "timed out".into() });
+    assert!(stage.asks(|c| matches!(c, LogCommand::OpenProducer { .. })), "a new producer of the same name");
+    stage.pass(5_000);
+    assert!(
+        !stage.asks(|c| matches!(c, LogCommand::ReadOffsets { .. } | LogCommand::Transact(_))),
+        "not before it is open"
+    );
+    assert!(stage.writes("presence").is_empty());
+    stage.expect_log(|c| matches!(c, LogCommand::OpenProducer { .. }));
+    stage.event(LogEvent::ProducerOpened);
+    stage.describe();
+    stage.take_over(0, 1);
+    assert_eq!(stage.fetch().0, 0, "the transaction had been committed: its rows are written again");
+}
+
+#[test]
+fn a_confirmed_abort_restores_with_the_same_producer() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a"]);
+    let transaction = stage.transaction();
+    stage.end(&transaction, TransactionOutcome::Aborted { reason: "rebalance".into() });
+    assert!(!stage.asks(|c| matches!(c, LogCommand::OpenProducer { .. })));
+    stage.pass(150);
+    stage.describe();
+    stage.take_over(0, 0);
+    assert_eq!(stage.fetch().0, 0);
+}
+
+#[test]
+fn a_transaction_carries_the_assignment_of_its_partitions() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a"]);
+    assert_eq!(stage.transaction().assignment, 1);
+}
+
+#[test]
+fn revoked_partitions_are_released_only_after_the_transaction_has_ended() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a"]);
+    let transaction = stage.transaction();
+    stage.event(LogEvent::Revoking { partitions: vec![0] });
+    assert!(!stage.asks(|c| matches!(c, LogCommand::Release)));
+    stage.end(&transaction, TransactionOutcome::Committed);
+    stage.expect_log(|c| matches!(c, LogCommand::Release));
+    stage.log.clear();
+    stage.pass(1_000);
+    assert!(!stage.asks(|c| matches!(c, LogCommand::Transact(_) | LogCommand::Beacon { .. })));
+}
+
+#[test]
+fn lost_partitions_are_dropped_and_nothing_is_committed() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a"]);
+    let transaction = stage.transaction();
+    stage.records(fetch, 1, &["b"]);
+    stage.event(LogEvent::Lost { partitions: vec![0] });
+    stage.end(&transaction, TransactionOutcome::Committed);
+    stage.pass(1_000);
+    assert!(!stage.asks(|c| matches!(c, LogCommand::Release | LogCommand::Transact(_))));
+    assert!(stage.writes("presence").is_empty(), "the new owner writes them");
+}
+
+#[test]
+fn a_fatal_error_ends_the_engine_with_its_sentence() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a"]);
+    let transaction = stage.transaction();
+    stage.end(&transaction, TransactionOutcome::Fatal { reason: "not authorised".into() });
+    assert_eq!(stage.engine.exit(), Some(&Exit::Fatal("not authorised".into())));
+}
+
+#[test]
+fn leaving_waits_for_the_transaction_under_way() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a"]);
+    let transaction = stage.transaction();
+    stage.engine.shut_down();
+    stage.turn();
+    assert!(!stage.asks(|c| matches!(c, LogCommand::Leave)));
+    stage.end(&transaction, TransactionOutcome::Committed);
+    stage.expect_log(|c| matches!(c, LogCommand::Leave));
+    stage.event(LogEvent::Left);
+    assert_eq!(stage.engine.exit(), Some(&Exit::Left));
+}
+
+#[test]
+fn a_fold_that_halts_keeps_what_came_before_and_stops() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a", "halt", "b"]);
+    let transaction = stage.commit();
+    assert_eq!(values_of(&transaction), ["a"]);
+    assert_eq!(offsets_of(&transaction)[0].1.offset, 1);
+    let sentence = stage.engine.status().partitions[0].halted.clone().unwrap();
+    assert!(sentence.contains("this record is of the future"), "{sentence}");
+}
