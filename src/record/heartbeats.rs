@@ -6,6 +6,7 @@ use super::{Refusal, beacon::Beacon};
 
 mod encode;
 mod judge;
+mod scan;
 
 /// A valid record of `heartbeats`.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,7 +114,10 @@ impl Choice {
 ///
 /// The layout that producers send most is scanned; everything else, and every refusal, is the judge's.
 pub fn decode(value: Option<&[u8]>) -> Result<Input<'_>, Refusal> {
-    judge::judge(value)
+    match value.and_then(scan::scan) {
+        Some(input) => Ok(input),
+        None => judge::judge(value),
+    }
 }
 
 pub use encode::encode;

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Objects and arrays around a part of a batch.
-const PART_DEPTH: usize = 2;
+pub(super) const PART_DEPTH: usize = 2;
 
 pub(super) fn judge(value: Option<&[u8]>) -> Result<Input<'_>, Refusal> {
     check_size("record", value.map_or(0, <[u8]>::len), BATCH_BYTES_MAX)?;
