@@ -186,7 +186,7 @@ impl<T> Field<T> {
         }
     }
 
-    fn map<U>(self, f: impl FnOnce(T) -> U) -> Field<U> {
+    pub(super) fn map<U>(self, f: impl FnOnce(T) -> U) -> Field<U> {
         match self {
             Self::LeftOut => Field::LeftOut,
             Self::Null => Field::Null,
