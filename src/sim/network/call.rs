@@ -1,0 +1,195 @@
+//! A call to the broker on its way: lost, late, answered or not.
+
+use std::{fmt, ops::RangeInclusive};
+
+use super::{Event, Life, Network};
+use crate::{
+    log::{FetchId, LogCommand, Offset, PartitionId},
+    sim::{
+        Fault, Origin, PodId,
+        log::{Answer, Failure, Notice, Request, Verdict},
+        member::Tag,
+    },
+};
+
+/// A request with what is needed to answer it.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) from: Origin,
+    pub(super) tag: Tag,
+    pub(super) request: Request,
+    pub(super) deadline_ms: u64,
+    /// Nobody waits for the answer any more.
+    pub(super) mute: bool,
+}
+
+/// Between a client's own tries.
+const RETRY_MS: RangeInclusive<u64> = 5..=60;
+
+impl Network {
+    pub(super) fn send(&mut self, from: Origin, tag: Tag, request: Request, limit_ms: u64) {
+        let deadline_ms = self.now_ms() + limit_ms;
+        let mut call = Call { from, tag, request, deadline_ms, mute: false };
+        let mut at_ms = self.after(&self.settings.broker_ms.clone());
+        match self.loss(&call) {
+            Some(Loss::Never) => return self.time_out(&call),
+            Some(Loss::Late) => {
+                self.time_out(&call);
+                call.mute = true;
+                at_ms = deadline_ms + self.random.u64(1..=2 * self.settings.call_ms);
+            }
+            Some(Loss::Stalled) => {
+                at_ms = self.now_ms() + self.settings.transaction_ms + self.settings.scan_ms;
+                call.deadline_ms = at_ms + limit_ms;
+            }
+            None => {}
+        }
+        self.schedule.at(at_ms, Event::Arrive(call));
+    }
+
+    /// A client's retry loop, or the answer.
+    pub(super) fn arrive(&mut self, mut call: Call) {
+        let now_ms = self.now_ms();
+        let pod = &self.pods[call.from.pod.0 as usize];
+        let is_dead = pod.incarnation != call.from.incarnation || pod.life == Life::Down;
+        if is_dead && !std::mem::replace(&mut call.mute, true) && self.random.bool() {
+            // It died with its sender, or it was on the wire: either is possible.
+            return self.transcript.line(format_args!("{now_ms} pod-{} dropped", call.from.pod.0));
+        }
+        let refusal = if call.mute { None } else { self.refusal(&call) };
+        let verdict = match refusal {
+            _ if self.is_down() => Verdict::Again,
+            Some(failure) => Verdict::Answer(Answer::Failed(failure)),
+            None => self.broker.handle(now_ms, &mut call.request),
+        };
+        self.transcript.line(format_args!("{now_ms} broker {call} {verdict:?}"));
+        self.carry_out_effects();
+        match verdict {
+            Verdict::Again => self.again(call),
+            Verdict::Answer(answer) => self.answer(call, answer),
+        }
+    }
+
+    /// A `Fetch` that replaces another one may be followed by what the older one had read already.
+    pub(super) fn stale_of(
+        &mut self,
+        pod: PodId,
+        command: &LogCommand,
+    ) -> Option<(PartitionId, FetchId, Offset)> {
+        let LogCommand::Fetch { partition, .. } = command else { return None };
+        let (fetch, position) = self.pods[pod.0 as usize].member.position(*partition)?;
+        let strikes = self.faults.strikes(&mut self.random, pod, Fault::StaleChunk);
+        // What the client had read ahead begins a little before where the engine last read.
+        strikes.then(|| (*partition, fetch, (position - 10).max(0)))
+    }
+
+    /// What strikes a whole transaction rather than one of its calls.
+    pub(super) fn prepare_faults(&mut self, pod: PodId, command: &LogCommand) {
+        if !matches!(command, LogCommand::Transact(_)) {
+            return;
+        }
+        if self.faults.strikes(&mut self.random, pod, Fault::ProducerFenced) {
+            let name = self.pods[pod.0 as usize].member.name().to_owned();
+            self.take_name(&name);
+        }
+    }
+
+    pub(super) fn notify(&mut self, to: Origin, notice: Notice) {
+        // Assignments answer a call; everything else is learned with the next heartbeat.
+        let range = match notice {
+            Notice::Assigned { .. } => self.settings.broker_ms.clone(),
+            Notice::Rebalancing | Notice::Expired { .. } => 1..=self.settings.heartbeat_ms,
+        };
+        let drawn_ms = self.after(&range);
+        let pod = &mut self.pods[to.pod.0 as usize];
+        let at_ms = drawn_ms.max(pod.notices_until_ms);
+        pod.notices_until_ms = at_ms;
+        self.schedule.at(at_ms, Event::Notice { to, notice });
+    }
+
+    fn again(&mut self, call: Call) {
+        let at_ms = self.after(&RETRY_MS);
+        // Joining is tried for ever, as clients do; the rest gives up.
+        if at_ms < call.deadline_ms || matches!(call.tag, Tag::Join) {
+            self.schedule.at(at_ms, Event::Arrive(call));
+        } else if !call.mute {
+            self.time_out(&call);
+        }
+    }
+
+    fn answer(&mut self, call: Call, answer: Answer) {
+        let Call { from, tag, request, deadline_ms, mute } = call;
+        if let Request::Join { group, .. } = request {
+            self.joined(from, group, &answer);
+        }
+        if mute || matches!(tag, Tag::Join) {
+            return;
+        }
+        let may_fail = !matches!(tag, Tag::Leave);
+        if may_fail && self.faults.strikes(&mut self.random, from.pod, Fault::AnswerLost) {
+            let answer = Answer::Failed(Failure::TimedOut);
+            return self.schedule.at(deadline_ms, Event::Answer { to: from, tag, answer });
+        }
+        let mut at_ms = self.after(&self.settings.broker_ms.clone());
+        if may_fail && self.faults.strikes(&mut self.random, from.pod, Fault::AnswerLate) {
+            at_ms += self.random.u64(200..=self.settings.call_ms + 500);
+        }
+        let answer = if at_ms > deadline_ms { Answer::Failed(Failure::TimedOut) } else { answer };
+        self.schedule.at(at_ms.min(deadline_ms), Event::Answer { to: from, tag, answer });
+    }
+
+    fn time_out(&mut self, call: &Call) {
+        let (to, tag, answer) = (call.from, call.tag.clone(), Answer::Failed(Failure::TimedOut));
+        self.schedule.at(call.deadline_ms, Event::Answer { to, tag, answer });
+    }
+
+    /// Whether the call gets lost or is late.
+    fn loss(&mut self, call: &Call) -> Option<Loss> {
+        let pod = call.from.pod;
+        let mut strikes = |fault| self.faults.strikes(&mut self.random, pod, fault);
+        match (&call.tag, &call.request) {
+            (Tag::Join | Tag::Leave, _) => None,
+            (Tag::Beacon(_), _) if strikes(Fault::BeaconLost) => Some(Loss::Never),
+            (Tag::Beacon(_), _) if strikes(Fault::BeaconLate) => Some(Loss::Late),
+            (Tag::Beacon(_), _) => None,
+            (Tag::End(_), Request::EndTransaction { commit: true, .. })
+                if strikes(Fault::EndTransactionLate) =>
+            {
+                Some(Loss::Late)
+            }
+            (Tag::Step(_) | Tag::End(_), _) if strikes(Fault::ClientStalled) => Some(Loss::Stalled),
+            _ if strikes(Fault::CallLost) => Some(Loss::Never),
+            _ if strikes(Fault::CallLate) => Some(Loss::Late),
+            _ => None,
+        }
+    }
+
+    /// Whether the broker refuses the call out of its own mood.
+    fn refusal(&mut self, call: &Call) -> Option<Failure> {
+        let pod = call.from.pod;
+        let mut strikes = |fault| self.faults.strikes(&mut self.random, pod, fault);
+        match &call.request {
+            Request::Produce { .. } if strikes(Fault::ProduceRefused) => {
+                Some(Failure::Abortable("the broker refused to append".into()))
+            }
+            Request::EndTransaction { commit: true, .. } if strikes(Fault::TransactionAborted) => {
+                Some(Failure::Abortable("the broker refused to commit".into()))
+            }
+            _ => None,
+        }
+    }
+}
+
+enum Loss {
+    Never,
+    Late,
+    /// Its client stops for so long that the broker's scan is over before it goes on.
+    Stalled,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, tag, mute, .. } = self;
+        write!(f, "pod-{}.{} {tag:?}{}", from.pod.0, from.incarnation, if *mute { " mute" } else { "" })
+    }
+}

@@ -1,0 +1,205 @@
+//! Rows as CQL keeps them: every cell with a timestamp of its own, the greatest wins whatever the order of arrival.
+
+use std::{borrow::Borrow, collections::BTreeMap, ops::Bound};
+
+use crate::{
+    store::{Change, Query, Row, Select, Statement, WriteBatch},
+    table::{Table, Value},
+};
+
+type Key = Box<[Value]>;
+
+/// All tables, by name.
+#[derive(Debug, Default)]
+pub struct Tables {
+    tables: BTreeMap<&'static str, BTreeMap<Key, Partition>>,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    statics: Cells,
+    rows: BTreeMap<Key, Cells>,
+}
+
+/// The cells of a row, or the static ones of a partition.
+#[derive(Debug)]
+struct Cells {
+    /// Whatever is not newer than this is deleted.
+    deleted_us: i64,
+    /// What an insert writes beside the cells: the row is there though all of them are null.
+    marker: Option<Cell>,
+    cells: Box<[Option<Cell>]>,
+}
+
+#[derive(Debug, Clone)]
+struct Cell {
+    value: Value,
+    timestamp_us: i64,
+    /// Virtual time at which it is gone.
+    expires_ms: Option<u64>,
+}
+
+impl Default for Cells {
+    fn default() -> Self {
+        Self { deleted_us: i64::MIN, marker: None, cells: Box::default() }
+    }
+}
+
+impl Tables {
+    /// Applies a batch as a whole; its form was checked.
+    pub fn apply(&mut self, now_ms: u64, batch: WriteBatch) {
+        let WriteBatch { table, partition, statements } = batch;
+        let partitions = self.tables.entry(table.name).or_default();
+        let partition = partitions.entry(partition).or_default();
+        for statement in statements {
+            partition.apply(now_ms, table, statement);
+        }
+    }
+
+    /// What a query finds at `now_ms`.
+    #[must_use]
+    pub fn read(&self, now_ms: u64, query: &Query) -> Vec<Row> {
+        let partitions = self.tables.get(query.table.name);
+        let Some(partition) = partitions.and_then(|rows| rows.get(&query.partition)) else {
+            return Vec::new();
+        };
+        partition.read(now_ms, query)
+    }
+
+    /// Every live row of a table with its partition key, in the order of keys.
+    pub fn rows(&self, now_ms: u64, table: &'static Table) -> impl Iterator<Item = (&[Value], Row)> {
+        let partitions = self.tables.get(table.name).into_iter().flatten();
+        partitions.flat_map(move |(key, partition)| {
+            let rows = partition.rows.iter();
+            rows.filter_map(move |(clustering, cells)| Some((&**key, cells.row(now_ms, table, clustering)?)))
+        })
+    }
+}
+
+impl Partition {
+    fn apply(&mut self, now_ms: u64, table: &Table, statement: Statement) {
+        let Statement { clustering, change, timestamp_us, ttl_s } = statement;
+        let expires_ms = ttl_s.map(|ttl_s| now_ms + u64::from(ttl_s) * 1_000);
+        match change {
+            Change::Statics(values) => {
+                self.statics.write(values, timestamp_us, expires_ms, false, table.statics.len());
+            }
+            Change::Upsert(values) => {
+                let row = self.rows.entry(clustering).or_default();
+                row.write(values, timestamp_us, expires_ms, true, table.cells.len());
+            }
+            Change::Delete => {
+                let row = self.rows.entry(clustering).or_default();
+                row.deleted_us = row.deleted_us.max(timestamp_us);
+            }
+        }
+    }
+
+    fn read(&self, now_ms: u64, query: &Query) -> Vec<Row> {
+        let table = query.table;
+        match &query.select {
+            Select::Statics => self.statics.statics_row(now_ms, table).into_iter().collect(),
+            Select::Keys(keys) => {
+                let mut keys: Vec<_> = keys.iter().collect();
+                keys.sort();
+                keys.dedup();
+                let found = keys.into_iter().filter_map(|key| self.rows.get_key_value(key));
+                found.filter_map(|(key, cells)| cells.row(now_ms, table, key)).collect()
+            }
+            Select::Slice { prefix, after, descending, limit } => {
+                let rows = self.slice(prefix, after.as_ref(), *descending);
+                let rows = rows.filter_map(|(key, cells)| cells.row(now_ms, table, key));
+                rows.take(*limit as usize).collect()
+            }
+        }
+    }
+
+    fn slice(
+        &self,
+        prefix: &[Value],
+        after: Option<&Value>,
+        descending: bool,
+    ) -> Box<dyn Iterator<Item = (&Key, &Cells)> + '_> {
+        let with = |more: &[&Value]| prefix.iter().chain(more.iter().copied()).cloned().collect::<Key>();
+        let (low, high) = match after {
+            None => (with(&[]), with(&[&TOP])),
+            Some(after) if descending => (with(&[]), with(&[after])),
+            Some(after) => (with(&[after, &TOP]), with(&[&TOP])),
+        };
+        if low >= high {
+            return Box::new(std::iter::empty());
+        }
+        let range = (Bound::Included(low.borrow()), Bound::Excluded(high.borrow()));
+        let rows = self.rows.range::<[Value], _>(range);
+        if descending { Box::new(rows.rev()) } else { Box::new(rows) }
+    }
+}
+
+impl Cells {
+    fn write(
+        &mut self,
+        values: Box<[Value]>,
+        timestamp_us: i64,
+        expires_ms: Option<u64>,
+        with_marker: bool,
+        width: usize,
+    ) {
+        if self.cells.is_empty() {
+            self.cells = vec![None; width].into();
+        }
+        for (cell, value) in self.cells.iter_mut().zip(values) {
+            Cell { value, timestamp_us, expires_ms }.reconcile(cell);
+        }
+        if with_marker {
+            // Its value only has to differ from null, which would be a tombstone.
+            Cell { value: Value::Boolean(true), timestamp_us, expires_ms }.reconcile(&mut self.marker);
+        }
+    }
+
+    fn live<'a>(&self, now_ms: u64, cell: Option<&'a Cell>) -> Option<&'a Value> {
+        let cell = cell?;
+        let expired = cell.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms);
+        let gone = expired || cell.timestamp_us <= self.deleted_us || cell.value == Value::Null;
+        (!gone).then_some(&cell.value)
+    }
+
+    fn values(&self, now_ms: u64, width: usize) -> Key {
+        let value = |index| self.live(now_ms, self.cells.get(index).and_then(Option::as_ref));
+        (0..width).map(|index| value(index).cloned().unwrap_or(Value::Null)).collect()
+    }
+
+    fn row(&self, now_ms: u64, table: &Table, clustering: &[Value]) -> Option<Row> {
+        let cells = self.values(now_ms, table.cells.len());
+        let is_there = self.live(now_ms, self.marker.as_ref()).is_some()
+            || cells.iter().any(|value| *value != Value::Null);
+        is_there.then(|| Row { clustering: clustering.into(), cells })
+    }
+
+    fn statics_row(&self, now_ms: u64, table: &Table) -> Option<Row> {
+        let cells = self.values(now_ms, table.statics.len());
+        let is_there = cells.iter().any(|value| *value != Value::Null);
+        is_there.then(|| Row { clustering: Box::default(), cells })
+    }
+}
+
+impl Cell {
+    /// Takes the place of what is there if it wins.
+    fn reconcile(self, there: &mut Option<Self>) {
+        if there.as_ref().is_none_or(|there| self.rank() > there.rank()) {
+            *there = Some(self);
+        }
+    }
+
+    /// The order in which cells win, as Cassandra has it: the timestamp; at equal ones a tombstone, then what expires
+    /// over what does not, then the later expiry, then the greater value.
+    fn rank(&self) -> (i64, bool, bool, Option<u64>, &Value) {
+        let is_tombstone = self.value == Value::Null;
+        (self.timestamp_us, is_tombstone, self.expires_ms.is_some(), self.expires_ms, &self.value)
+    }
+}
+
+/// Above every value of a clustering column: none is a boolean.
+const TOP: Value = Value::Boolean(true);
+
+#[cfg(test)]
+mod tests;
