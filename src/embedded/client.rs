@@ -62,8 +62,10 @@ impl TopicClient for EmbeddedTopics {
             let shared = Arc::clone(&self.database.shared);
             let appended = shared.subscribe(topic).ok_or_else(|| unknown(topic))?;
             let bounds = self.bounds(topic).await?;
-            let positions: Vec<_> =
-                bounds.iter().map(|(partition, bounds)| (*partition, begin(&from, *partition, *bounds))).collect();
+            let positions: Vec<_> = bounds
+                .iter()
+                .map(|(partition, bounds)| (*partition, begin(&from, *partition, *bounds)))
+                .collect();
             let (records, received) = mpsc::channel(TAIL_RECORDS_MAX);
             let following = Following { shared, topic, positions: positions.clone(), records };
             tokio::spawn(following.run(appended));

@@ -15,8 +15,9 @@ use std::{
 use fjall::{Keyspace, Readable, Slice, Snapshot};
 
 use super::{
-    layout, record,
+    layout,
     queue::Lane,
+    record,
     rows::{self, cell::GRACE_MS},
     shared::Shared,
     spaces::StorageError,
@@ -95,7 +96,9 @@ impl Housekeeping {
         let spaces = &self.shared.spaces;
         let first = topics::position(spaces, snapshot, topic, partition)?.bounds.first;
         let mut below = first;
-        for entry in snapshot.range(&spaces.records, record_range(topic, partition, first)).take(RECORDS_PER_STEP) {
+        for entry in
+            snapshot.range(&spaces.records, record_range(topic, partition, first)).take(RECORDS_PER_STEP)
+        {
             let (key, value) = entry.into_inner()?;
             match (layout::offset_of(&key), record::decode_time_ms(&value)) {
                 (Some(offset), Some(time_ms)) if time_ms < before_ms => below = offset + 1,

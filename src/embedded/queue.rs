@@ -36,7 +36,9 @@ impl Refused {
     /// What to tell whoever asked.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Full => "the embedded log is behind: more is queued than its bound; ask again after a pause",
+            Self::Full => {
+                "the embedded log is behind: more is queued than its bound; ask again after a pause"
+            }
             Self::Closed => "the embedded log is closing",
         }
     }

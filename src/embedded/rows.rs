@@ -43,12 +43,7 @@ pub(super) fn write(pending: &mut Pending<'_>, batch: &WriteBatch, now_ms: i64) 
     Ok(())
 }
 
-fn apply(
-    table: &Table,
-    row: &mut StoredRow,
-    statement: &Statement,
-    now_ms: i64,
-) -> Result<(), StoreError> {
+fn apply(table: &Table, row: &mut StoredRow, statement: &Statement, now_ms: i64) -> Result<(), StoreError> {
     let timestamp_us = statement.timestamp_us;
     // CQL takes a time to live of 0 for none.
     let ttl_ms = statement.ttl_s.filter(|ttl_s| *ttl_s > 0).map(|ttl_s| i64::from(ttl_s) * 1_000);
@@ -219,7 +214,9 @@ fn clustering_key(table: &Table, partition: &[u8], values: &[Value]) -> Result<V
     extend_key(table, &mut key, table.clustering, values)?;
     if key.len() > KEY_BYTES_MAX {
         let (name, bytes) = (table.name, key.len());
-        return Err(refused(format!("a key of {name} has at most {KEY_BYTES_MAX} bytes, this one has {bytes}")));
+        return Err(refused(format!(
+            "a key of {name} has at most {KEY_BYTES_MAX} bytes, this one has {bytes}"
+        )));
     }
     Ok(key)
 }
@@ -236,7 +233,10 @@ fn extend_key(
     for (column, value) in columns.iter().zip(values) {
         check_kind(table, column, value)?;
         if !key::encode(key, value) {
-            return Err(refused(format!("column {} of {} is part of the key: not null", column.name, table.name)));
+            return Err(refused(format!(
+                "column {} of {} is part of the key: not null",
+                column.name, table.name
+            )));
         }
     }
     Ok(())
@@ -282,7 +282,10 @@ fn refused(message: String) -> StoreError {
 }
 
 fn damaged(table: &Table) -> StoreError {
-    refused(format!("a row of {} is damaged: restore the folder from a backup or begin with another", table.name))
+    refused(format!(
+        "a row of {} is damaged: restore the folder from a backup or begin with another",
+        table.name
+    ))
 }
 
 /// The database takes nothing more until it is opened again: asking again would not help.

@@ -79,7 +79,9 @@ impl Shared {
 fn transaction_bytes(transaction: &crate::log::Transaction) -> usize {
     use crate::log::TransactionStep;
     let step_bytes = |step: &TransactionStep| match step {
-        TransactionStep::Offsets(offsets) => offsets.iter().map(|(_, offset)| offset.metadata.len() + 32).sum(),
+        TransactionStep::Offsets(offsets) => {
+            offsets.iter().map(|(_, offset)| offset.metadata.len() + 32).sum()
+        }
         TransactionStep::Records(records) => {
             records.iter().map(|record| record.size_bytes() + 64).sum::<usize>()
         }

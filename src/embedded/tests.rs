@@ -12,7 +12,9 @@ use std::{
 
 use super::{queue::Lane, writer::Work, *};
 use crate::{
-    log::{Bounds, Committed, Log, LogCommand, LogError, LogEvent, Offset, OutRecord, PartitionId, Transaction},
+    log::{
+        Bounds, Committed, Log, LogCommand, LogError, LogEvent, Offset, OutRecord, PartitionId, Transaction,
+    },
     log::{TransactionOutcome, TransactionStep},
     store::{Change, Query, Row, Select, Statement, StoreError, WriteBatch},
     table::{Table, Value, progress::OWNERS},
@@ -312,7 +314,8 @@ fn what_was_acknowledged_survives_a_kill() {
 /// `last` turns are there as a whole, and at most the one after them, as a whole or not at all.
 fn check_after_kill(folder: &Path, last: i64) {
     let clock = ManualClock::at(0);
-    let database = Database::open_with_clock(folder, &topology(), Arc::new(wall_clock_ms)).expect("recovered");
+    let database =
+        Database::open_with_clock(folder, &topology(), Arc::new(wall_clock_ms)).expect("recovered");
     let test = TestDatabase { database, clock, folder: tempfile::tempdir().expect("unused") };
     let spaces = &test.database.shared.spaces;
     let snapshot = spaces.database.snapshot();

@@ -96,11 +96,15 @@ fn acceptable<'a>(catalog: &'a Catalog, record: &OutRecord) -> Result<&'a TopicE
     };
     if record.partition >= entry.partitions {
         let (partition, partitions) = (record.partition, entry.partitions);
-        return Err(format!("topic '{topic}' has {partitions} partitions, there is no partition {partition}"));
+        return Err(format!(
+            "topic '{topic}' has {partitions} partitions, there is no partition {partition}"
+        ));
     }
     let size = record.size_bytes();
     if size > RECORD_BYTES_MAX {
-        return Err(format!("a record of '{topic}' has at most {RECORD_BYTES_MAX} bytes, this one has {size}"));
+        return Err(format!(
+            "a record of '{topic}' has at most {RECORD_BYTES_MAX} bytes, this one has {size}"
+        ));
     }
     if entry.cleanup == Cleanup::Compact {
         match &record.key {
@@ -205,8 +209,9 @@ pub(super) fn committed(
         let metadata = String::from_utf8(decoder.optional()??.to_vec()).ok()?;
         decoder.is_finished().then_some(Committed { offset, metadata })
     };
-    let committed = decode()
-        .ok_or_else(|| StorageError(format!("the offset of group {group} in {topic}/{partition} is damaged")))?;
+    let committed = decode().ok_or_else(|| {
+        StorageError(format!("the offset of group {group} in {topic}/{partition} is damaged"))
+    })?;
     Ok(Some(committed))
 }
 
@@ -280,3 +285,6 @@ impl Position {
         decode().ok_or_else(|| StorageError(format!("the position of {topic}/{partition} is damaged")))
     }
 }
+
+#[cfg(test)]
+mod tests;

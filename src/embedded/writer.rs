@@ -29,18 +29,56 @@ use crate::{
 pub(super) type Reply<T> = Box<dyn FnOnce(T) + Send>;
 
 pub(super) enum Work {
-    Append { records: Vec<OutRecord>, reply: Reply<Result<(), LogError>> },
-    Transact { transacting: Transacting, transaction: Transaction, reply: Reply<TransactionOutcome> },
+    Append {
+        records: Vec<OutRecord>,
+        reply: Reply<Result<(), LogError>>,
+    },
+    Transact {
+        transacting: Transacting,
+        transaction: Transaction,
+        reply: Reply<TransactionOutcome>,
+    },
     /// From here on an older producer of this name is fenced.
-    OpenProducer { producer: Producer, reply: Reply<()> },
+    OpenProducer {
+        producer: Producer,
+        reply: Reply<()>,
+    },
     /// From here on an earlier assignment of this group is stale.
-    Join { group: Arc<str>, membership: Membership, reply: Reply<()> },
-    Leave { group: Arc<str>, assignment: Option<AssignmentId>, reply: Reply<()> },
-    ListMembers { group: Arc<str>, reply: Reply<Vec<Member>> },
-    Write { batch: WriteBatch, reply: Reply<Result<(), StoreError>> },
-    Trim { topic: Topic, partition: PartitionId, below: Offset, reply: Reply<()> },
-    Forget { topic: Topic, partition: PartitionId, tombstones: Vec<Offset>, reply: Reply<()> },
-    Sweep { space: Keyspace, keys: Vec<Slice>, reply: Reply<()> },
+    Join {
+        group: Arc<str>,
+        membership: Membership,
+        reply: Reply<()>,
+    },
+    Leave {
+        group: Arc<str>,
+        assignment: Option<AssignmentId>,
+        reply: Reply<()>,
+    },
+    ListMembers {
+        group: Arc<str>,
+        reply: Reply<Vec<Member>>,
+    },
+    Write {
+        batch: WriteBatch,
+        reply: Reply<Result<(), StoreError>>,
+    },
+    Trim {
+        topic: Topic,
+        partition: PartitionId,
+        below: Offset,
+        reply: Reply<()>,
+    },
+    Forget {
+        topic: Topic,
+        partition: PartitionId,
+        tombstones: Vec<Offset>,
+        reply: Reply<()>,
+    },
+    Sweep {
+        space: Keyspace,
+        keys: Vec<Slice>,
+        reply: Reply<()>,
+    },
 }
 
 /// Who transacts.
@@ -72,7 +110,8 @@ impl Writer<'_> {
     fn commit(&mut self, works: Vec<Work>) {
         let now_ms = self.shared.now_ms();
         let mut pending = Pending::new(&self.shared.spaces);
-        let answers: Vec<_> = works.into_iter().map(|work| self.carry_out(work, &mut pending, now_ms)).collect();
+        let answers: Vec<_> =
+            works.into_iter().map(|work| self.carry_out(work, &mut pending, now_ms)).collect();
         let result = pending.commit();
         if result.is_ok() {
             for topic in std::mem::take(&mut self.appended) {
@@ -139,7 +178,12 @@ impl Writer<'_> {
         }
     }
 
-    fn append(&mut self, records: &[OutRecord], pending: &mut Pending<'_>, now_ms: i64) -> Result<(), LogError> {
+    fn append(
+        &mut self,
+        records: &[OutRecord],
+        pending: &mut Pending<'_>,
+        now_ms: i64,
+    ) -> Result<(), LogError> {
         topics::append(pending, &self.shared.catalog, records, now_ms).map_err(|error| match error {
             AppendError::Unacceptable(message) => LogError::fatal(message),
             AppendError::Storage(error) => LogError::fatal(error.0),
@@ -170,19 +214,17 @@ impl Writer<'_> {
         for step in &transaction.steps {
             let result = match step {
                 TransactionStep::Records(records) => self.append(records, pending, now_ms),
-                TransactionStep::Offsets(offsets) => {
-                    offsets.iter().try_for_each(|(partition, committed)| {
-                        let bytes = committed.metadata.len();
-                        if bytes > OFFSET_METADATA_BYTES_MAX {
-                            return Err(LogError::fatal(format!(
-                                "an offset's metadata has at most {OFFSET_METADATA_BYTES_MAX} bytes, that of \
+                TransactionStep::Offsets(offsets) => offsets.iter().try_for_each(|(partition, committed)| {
+                    let bytes = committed.metadata.len();
+                    if bytes > OFFSET_METADATA_BYTES_MAX {
+                        return Err(LogError::fatal(format!(
+                            "an offset's metadata has at most {OFFSET_METADATA_BYTES_MAX} bytes, that of \
                                  {input}/{partition} has {bytes}"
-                            )));
-                        }
-                        topics::commit_offset(pending, *input, *partition, group, committed);
-                        Ok(())
-                    })
-                }
+                        )));
+                    }
+                    topics::commit_offset(pending, *input, *partition, group, committed);
+                    Ok(())
+                }),
             };
             if let Err(error) = result {
                 return TransactionOutcome::Fatal { reason: error.message };

@@ -83,7 +83,8 @@ fn a_slow_reader_gets_everything_and_a_gone_one_ends_the_reading() {
 fn a_tail_ends_when_the_database_is_closed() {
     let TestDatabase { database, folder, .. } = TestDatabase::new();
     run(async {
-        let mut tail = EmbeddedTopics::new(&database).tail(Topic::Inbox, TailFrom::End).await.expect("a tail");
+        let mut tail =
+            EmbeddedTopics::new(&database).tail(Topic::Inbox, TailFrom::End).await.expect("a tail");
         drop(database);
         assert!(tail.records.recv().await.is_none());
     });
@@ -94,7 +95,7 @@ fn a_tail_ends_when_the_database_is_closed() {
 fn a_log_that_is_behind_turns_clients_away_until_it_has_caught_up() {
     let test = TestDatabase::new();
     let topics = EmbeddedTopics::new(&test.database);
-    let (blocked, release) = std::sync::mpsc::channel::<()>();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
     // An answer that does not come back holds the writer, as a slow disk would.
     let reply = Box::new(move |_| blocked.recv().unwrap_or_default());
     let hold = Work::Append { records: values(&["a"], Topic::Inbox, 0), reply };

@@ -24,8 +24,8 @@ use crate::{
         writer::{Transacting, Work},
     },
     log::{
-        self, AssignmentId, Bounds, Chunk, Committed, FetchId, LogCommand, LogError, LogEvent, Offset, OutRecord,
-        PartitionId, RequestId, TopicDescription, Transaction, TransactionOutcome,
+        self, AssignmentId, Bounds, Chunk, Committed, FetchId, LogCommand, LogError, LogEvent, Offset,
+        OutRecord, PartitionId, RequestId, TopicDescription, Transaction, TransactionOutcome,
     },
     topology::Topic,
 };
@@ -76,7 +76,18 @@ impl Member {
         inputs: WeakUnboundedSender<Input>,
     ) -> Self {
         let (fetches, polls) = (BTreeMap::new(), VecDeque::new());
-        Self { shared, group, input, outbox, inputs, producer: None, assignment: None, fetches, polls, turn: 0 }
+        Self {
+            shared,
+            group,
+            input,
+            outbox,
+            inputs,
+            producer: None,
+            assignment: None,
+            fetches,
+            polls,
+            turn: 0,
+        }
     }
 
     /// Runs until the log is dropped or has left.
@@ -141,10 +152,8 @@ impl Member {
         let producer = Producer { name, epoch: self.shared.number() };
         self.producer = Some(producer.clone());
         let outbox = self.outbox.clone();
-        let work = Work::OpenProducer {
-            producer,
-            reply: Box::new(move |()| outbox.send(LogEvent::ProducerOpened)),
-        };
+        let work =
+            Work::OpenProducer { producer, reply: Box::new(move |()| outbox.send(LogEvent::ProducerOpened)) };
         if let Err(refused) = self.shared.submit(Lane::Engine, work) {
             self.outbox.send(LogEvent::ProducerFailed { error: retriable(refused) });
         }

@@ -39,7 +39,11 @@ fn poll(log: &mut EmbeddedLog, wait_ms: u64) -> Vec<Chunk> {
 fn values(chunks: &[Chunk]) -> Vec<(PartitionId, i64, String)> {
     let one = |chunk: &Chunk, at: usize| {
         let record = chunk.get(at);
-        (chunk.partition, record.offset, String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned())
+        (
+            chunk.partition,
+            record.offset,
+            String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned(),
+        )
     };
     chunks.iter().flat_map(|chunk| (0..chunk.len()).map(move |at| one(chunk, at))).collect()
 }
@@ -58,8 +62,7 @@ fn a_transaction_commits_offsets_and_records_together() {
     let mut log = start(&test);
     let assignment = joined(&mut log, "p");
     let records = vec![record(Topic::Presence, 1, "u", Some("a")), beat(0, "forwarded")];
-    let outcome =
-        transact(&mut log, assignment, vec![offset(0, 5), TransactionStep::Records(records)]);
+    let outcome = transact(&mut log, assignment, vec![offset(0, 5), TransactionStep::Records(records)]);
     assert_eq!(outcome, TransactionOutcome::Committed);
     let expected = Committed { offset: 5, metadata: "m".to_owned() };
     assert_eq!(committed(&mut log), [(0, Some(expected)), (1, None)]);
@@ -72,9 +75,9 @@ fn a_refused_transaction_leaves_nothing_behind() {
     let test = TestDatabase::new();
     let mut log = start(&test);
     let assignment = joined(&mut log, "p");
-    let records = vec![record(Topic::Presence, 0, "u", Some("a")), record(Topic::Presence, 9, "u", Some("b"))];
-    let outcome =
-        transact(&mut log, assignment, vec![offset(0, 5), TransactionStep::Records(records)]);
+    let records =
+        vec![record(Topic::Presence, 0, "u", Some("a")), record(Topic::Presence, 9, "u", Some("b"))];
+    let outcome = transact(&mut log, assignment, vec![offset(0, 5), TransactionStep::Records(records)]);
     assert!(matches!(outcome, TransactionOutcome::Fatal { .. }), "{outcome:?}");
     assert_eq!(committed(&mut log), [(0, None), (1, None)]);
     assert_eq!(test.bounds(Topic::Presence, 0).end, 0);
@@ -121,7 +124,9 @@ fn a_newer_producer_of_the_name_fences_the_older_one() {
     wait_for(&mut old, |event| matches!(event, LogEvent::ProducerOpened).then_some(()));
     assert_eq!(transact(&mut old, assignment, vec![offset(0, 3)]), TransactionOutcome::Committed);
     new.submit(LogCommand::FenceName { request: 7, name: "p".to_owned() });
-    wait_for(&mut new, |event| matches!(event, LogEvent::NameFenced { request: 7, result: Ok(()), .. }).then_some(()));
+    wait_for(&mut new, |event| {
+        matches!(event, LogEvent::NameFenced { request: 7, result: Ok(()), .. }).then_some(())
+    });
     let outcome = transact(&mut old, assignment, vec![offset(0, 4)]);
     assert!(matches!(outcome, TransactionOutcome::Fenced { .. }), "{outcome:?}");
 }

@@ -80,10 +80,11 @@ impl StoredRow {
         let value = move |cell: &Option<Cell>| -> bool {
             cell.as_ref().is_some_and(|cell| cell.value.is_some() && cell.stamp.lives(now_ms))
         };
-        let exists =
-            self.marker.is_some_and(|marker| marker.lives(now_ms)) || self.cells.iter().any(value);
+        let exists = self.marker.is_some_and(|marker| marker.lives(now_ms)) || self.cells.iter().any(value);
         exists.then(|| {
-            self.cells.iter().map(move |cell| cell.as_ref().filter(|cell| cell.stamp.lives(now_ms))?.value.as_ref())
+            self.cells
+                .iter()
+                .map(move |cell| cell.as_ref().filter(|cell| cell.stamp.lives(now_ms))?.value.as_ref())
         })
     }
 
@@ -150,7 +151,8 @@ impl StoredRow {
         let mut encoder = Encoder::with_capacity(40 + self.cells.len() * 5 + values);
         encoder.u8(VERSION);
         encoder.i64(self.written_ms);
-        let times = [self.deleted_us, self.marker.map(|m| m.timestamp_us), self.marker.and_then(|m| m.expires_ms)];
+        let times =
+            [self.deleted_us, self.marker.map(|m| m.timestamp_us), self.marker.and_then(|m| m.expires_ms)];
         for time in times {
             encoder.u8(u8::from(time.is_some()));
             if let Some(time) = time {

@@ -43,7 +43,8 @@ proptest! {
         let key = encoded(&values);
         let mut rest = &key[..];
         for value in &values {
-            prop_assert_eq!(decode(kind, &mut rest).as_ref(), Some(value));
+            let decoded = decode(kind, &mut rest);
+            prop_assert_eq!(decoded.as_ref(), Some(value));
         }
         prop_assert!(rest.is_empty());
     }
