@@ -343,6 +343,12 @@ impl<F: Fold> Engine<F> {
         self.exit.as_ref()
     }
 
+    /// Whether no transaction is under way and the store owes nothing.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.in_flight.is_none() && self.unstored_bytes == 0
+    }
+
     /// When [`Engine::turn`] has something to do at the latest, on the boot-time clock.
     #[must_use]
     pub fn next_wake_ms(&self) -> i64 {

@@ -49,7 +49,10 @@ impl Store for EmbeddedStore {
                         Err(error) => StoreEvent::Failed { request, error },
                     });
                 });
-                if let Err(refused) = self.database.shared.submit(Lane::Engine, Work::Write { batch, reply })
+                if let Err(refused) = self
+                    .database
+                    .shared
+                    .submit(Lane::Engine, Work::Write { batch: Arc::unwrap_or_clone(batch), reply })
                 {
                     let (class, message) = (StoreErrorClass::Retriable, refused.sentence().to_owned());
                     self.outbox.send(StoreEvent::Failed { request, error: StoreError { class, message } });

@@ -1,6 +1,8 @@
 //! The simulated store: last write wins, cell by cell, on virtual time. What may go wrong on the way is the network's
 //! business; here is what happens when a request arrives.
 
+use std::sync::Arc;
+
 use crate::{
     log::RequestId,
     store::{
@@ -31,7 +33,7 @@ impl SimStore {
         match command {
             StoreCommand::Write { request, batch } => match check_batch(&batch) {
                 Ok(()) => {
-                    self.apply(now_ms, batch);
+                    self.apply(now_ms, Arc::unwrap_or_clone(batch));
                     StoreEvent::Written { request }
                 }
                 Err(message) => permanent(request, message),

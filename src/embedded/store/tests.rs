@@ -51,7 +51,7 @@ fn what_is_acknowledged_can_be_read_and_is_there_after_a_restart() {
     let test = TestDatabase::new();
     let mut store = start(&test);
     for request in 0..50 {
-        store.submit(StoreCommand::Write { request, batch: write(request as i32, 7) });
+        store.submit(StoreCommand::Write { request, batch: write(request as i32, 7).into() });
     }
     let mut acknowledged: Vec<_> = (0..50)
         .map(|_| match next(&mut store) {
@@ -75,7 +75,7 @@ fn a_bad_request_fails_for_good_and_the_next_one_does_not() {
     let test = TestDatabase::new();
     let mut store = start(&test);
     let bad = WriteBatch { partition: Box::default(), ..write(1, 1) };
-    store.submit(StoreCommand::Write { request: 1, batch: bad });
+    store.submit(StoreCommand::Write { request: 1, batch: bad.into() });
     let failed = next(&mut store);
     assert!(
         matches!(&failed, StoreEvent::Failed { request: 1, error } if error.class == StoreErrorClass::Permanent),
@@ -83,6 +83,6 @@ fn a_bad_request_fails_for_good_and_the_next_one_does_not() {
     );
     store.submit(StoreCommand::Read { request: 2, query: Query { partition: Box::default(), ..query(1) } });
     assert!(matches!(next(&mut store), StoreEvent::Failed { request: 2, .. }));
-    store.submit(StoreCommand::Write { request: 3, batch: write(1, 1) });
+    store.submit(StoreCommand::Write { request: 3, batch: write(1, 1).into() });
     assert!(matches!(next(&mut store), StoreEvent::Written { request: 3 }));
 }

@@ -13,7 +13,7 @@ fn owners(name: &str, cells: Vec<Value>) -> StoreCommand {
     let partition = [Value::text("heartbeats"), Value::Int(0)].into();
     StoreCommand::Write {
         request: 1,
-        batch: WriteBatch { table: &OWNERS, partition, statements: vec![statement] },
+        batch: WriteBatch { table: &OWNERS, partition, statements: vec![statement] }.into(),
     }
 }
 
@@ -55,7 +55,7 @@ fn a_batch_that_no_server_takes_fails_for_good() {
     };
     let partition = [Value::Int(0)].into();
     let batch = WriteBatch { table: &CHECKPOINTS, partition, statements: vec![statement] };
-    let event = SimStore::default().execute(0, StoreCommand::Write { request: 1, batch });
+    let event = SimStore::default().execute(0, StoreCommand::Write { request: 1, batch: batch.into() });
     assert!(is_permanent(&event));
 }
 
