@@ -16,13 +16,15 @@ pub struct RowWrite {
     pub statement: Statement,
 }
 
-/// A row that is to be written again as it is, so that its time to live begins anew. The engine reads it after the
-/// commit and asks [`crate::processor::Fold::refreshed`] what to do.
+/// A row that is to be written again, so that its time to live begins anew or because cells changed of which the fold
+/// holds only some. The engine reads it when the rows of this batch and of all earlier ones are in the store, and asks [`crate::processor::Fold::refreshed`] what to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refresh {
     pub table: &'static Table,
     pub partition: Box<[Value]>,
     pub clustering: Box<[Value]>,
+    /// The row's cells as the fold has them, null where it has only their hash; `None`: as they are.
+    pub cells: Option<Box<[Value]>>,
     /// Of the cells that the fold doesn't hold in memory.
     pub hash: u64,
     /// The record that made the refresh due.
@@ -119,8 +121,42 @@ impl Output {
         hash: u64,
         ttl_s: u32,
     ) {
+        self.push_refresh(table, partition, clustering, None, hash, ttl_s);
+    }
+
+    /// Asks for a row to be written with new `cells`, of which those that the fold holds only the `hash` of are null.
+    pub fn rewrite(
+        &mut self,
+        table: &'static Table,
+        partition: Box<[Value]>,
+        clustering: Box<[Value]>,
+        cells: Box<[Value]>,
+        hash: u64,
+        ttl_s: u32,
+    ) {
+        self.push_refresh(table, partition, clustering, Some(cells), hash, ttl_s);
+    }
+
+    fn push_refresh(
+        &mut self,
+        table: &'static Table,
+        partition: Box<[Value]>,
+        clustering: Box<[Value]>,
+        cells: Option<Box<[Value]>>,
+        hash: u64,
+        ttl_s: u32,
+    ) {
         let (offset, timestamp_us) = (self.offset, self.timestamp_us());
-        self.refreshes.push(Refresh { table, partition, clustering, hash, offset, timestamp_us, ttl_s });
+        self.refreshes.push(Refresh {
+            table,
+            partition,
+            clustering,
+            cells,
+            hash,
+            offset,
+            timestamp_us,
+            ttl_s,
+        });
     }
 
     fn push(&mut self, table: &'static Table, partition: Box<[Value]>, statement: Statement) {

@@ -6,7 +6,13 @@
 //! * Writer: the owner of the bucket's `heartbeats` partition. Readers: `/v1/presence`, `heartline presence`, and the
 //!   fold at a user's first record, by slice (bucket, user); never a whole bucket.
 
-use super::{Column, Kind, Table, column};
+use thiserror::Error;
+
+use super::{Column, Kind, Table, Value, column};
+use crate::{
+    log::Offset,
+    record::{heartbeats::Choice, transition::Status},
+};
 
 /// Both kinds of row have all columns; those of the other kind are null.
 pub static PRESENCE: Table = Table {
@@ -33,3 +39,170 @@ const CELLS: &[Column] = &[
     column("gateway", Kind::Text),
     column("metadata", Kind::Text),
 ];
+
+/// A user's own row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRow<'a> {
+    pub origin: Offset,
+    /// What is public.
+    pub status: Status,
+    /// Never `Auto`.
+    pub choice: Option<Choice>,
+    /// Record time.
+    pub until_ms: Option<i64>,
+    /// The texts as chosen: they are public unless `status` is offline.
+    pub status_text: Option<&'a str>,
+    pub activity: Option<&'a str>,
+    pub version: u64,
+    /// Record time; 0 of a user that was never visible.
+    pub last_seen_ms: i64,
+}
+
+/// A live session's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow<'a> {
+    pub origin: Offset,
+    pub status: Status,
+    pub device: Option<&'a str>,
+    pub gateway: Option<&'a str>,
+    /// JSON, byte for byte as it was given.
+    pub metadata: Option<&'a str>,
+}
+
+/// Cells that the product does not write: another hand did, or a newer version.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("table presence: column `{column}` of a {kind} row holds {found:?}")]
+pub struct RowError {
+    kind: &'static str,
+    column: &'static str,
+    found: Value,
+}
+
+/// The database partition of a bucket.
+#[must_use]
+pub fn partition(bucket: u32) -> Box<[Value]> {
+    [Value::Int(bucket as i32)].into()
+}
+
+/// The key of a session's row within its bucket; of the user's own row with `''` for `session`.
+#[must_use]
+pub fn clustering(user: &str, session: &str) -> Box<[Value]> {
+    [Value::text(user), Value::text(session)].into()
+}
+
+/// What the fold keeps of a session's metadata: 64-bit FNV-1a. It is in checkpoints, so it must never change.
+#[must_use]
+pub fn metadata_hash(metadata: &str) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    metadata.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+impl<'a> UserRow<'a> {
+    #[must_use]
+    pub fn to_cells(&self) -> Box<[Value]> {
+        [
+            Value::BigInt(self.origin),
+            Value::text(self.status.name()),
+            Value::optional_text(self.choice.map(Choice::name)),
+            Value::optional_big_int(self.until_ms),
+            Value::optional_text(self.status_text),
+            Value::optional_text(self.activity),
+            Value::BigInt(self.version as i64),
+            Value::BigInt(self.last_seen_ms),
+            Value::Null,
+            Value::Null,
+            Value::Null,
+        ]
+        .into()
+    }
+
+    /// Reads a row's cells, which come in the order of [`Table::cells`].
+    pub fn from_cells(cells: &'a [Value]) -> Result<Self, RowError> {
+        let cells = Cells { kind: "user", cells };
+        let version = cells.big_int(6)?;
+        Ok(Self {
+            origin: cells.big_int(0)?,
+            status: cells.status(1)?,
+            choice: match cells.text(2)? {
+                None => None,
+                Some(name) => {
+                    let choice = Choice::from_name(name).ok_or_else(|| cells.unexpected(2))?;
+                    Some(choice).filter(|choice| *choice != Choice::Auto)
+                }
+            },
+            until_ms: cells.optional_big_int(3)?,
+            status_text: cells.text(4)?,
+            activity: cells.text(5)?,
+            version: u64::try_from(version).map_err(|_| cells.unexpected(6))?,
+            last_seen_ms: cells.big_int(7)?,
+        })
+    }
+}
+
+impl<'a> SessionRow<'a> {
+    #[must_use]
+    pub fn to_cells(&self) -> Box<[Value]> {
+        let mut cells = vec![Value::Null; CELLS.len()];
+        cells[0] = Value::BigInt(self.origin);
+        cells[1] = Value::text(self.status.name());
+        cells[8] = Value::optional_text(self.device);
+        cells[9] = Value::optional_text(self.gateway);
+        cells[10] = Value::optional_text(self.metadata);
+        cells.into()
+    }
+
+    /// Reads a row's cells, which come in the order of [`Table::cells`].
+    pub fn from_cells(cells: &'a [Value]) -> Result<Self, RowError> {
+        let cells = Cells { kind: "session", cells };
+        Ok(Self {
+            origin: cells.big_int(0)?,
+            status: cells.status(1)?,
+            device: cells.text(8)?,
+            gateway: cells.text(9)?,
+            metadata: cells.text(10)?,
+        })
+    }
+}
+
+struct Cells<'a> {
+    kind: &'static str,
+    cells: &'a [Value],
+}
+
+impl<'a> Cells<'a> {
+    fn get(&self, at: usize) -> &'a Value {
+        self.cells.get(at).unwrap_or(&Value::Null)
+    }
+
+    fn text(&self, at: usize) -> Result<Option<&'a str>, RowError> {
+        match self.get(at) {
+            Value::Null => Ok(None),
+            Value::Text(text) => Ok(Some(text)),
+            _ => Err(self.unexpected(at)),
+        }
+    }
+
+    fn optional_big_int(&self, at: usize) -> Result<Option<i64>, RowError> {
+        match self.get(at) {
+            Value::Null => Ok(None),
+            Value::BigInt(number) => Ok(Some(*number)),
+            _ => Err(self.unexpected(at)),
+        }
+    }
+
+    fn big_int(&self, at: usize) -> Result<i64, RowError> {
+        self.optional_big_int(at)?.ok_or_else(|| self.unexpected(at))
+    }
+
+    fn status(&self, at: usize) -> Result<Status, RowError> {
+        self.text(at)?.and_then(Status::from_name).ok_or_else(|| self.unexpected(at))
+    }
+
+    fn unexpected(&self, at: usize) -> RowError {
+        let column = CELLS.get(at).map_or("", |column| column.name);
+        RowError { kind: self.kind, column, found: self.get(at).clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! A bucket: the unit of state. Its fold depends on the records of its own keys and on the partition's beacons, on
+//! nothing else.
+
+use super::{
+    brake::Brake,
+    clock::LeaseClock,
+    leaving::Leaving,
+    people::People,
+    turn::{Now, Turn},
+    wheel::Wheel,
+};
+use crate::{
+    log::Offset,
+    record::{
+        beacon::Parameters,
+        heartbeats::{Beat, End, StatusChoice},
+        transition::Status,
+    },
+    table::presence::UserRow,
+};
+
+mod beats;
+mod choices;
+mod ends;
+mod settle;
+mod tick;
+
+/// What a record asks of one user.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Act<'a> {
+    Beat(&'a Beat<'a>),
+    End(&'a End<'a>),
+    Choose(&'a StatusChoice<'a>),
+}
+
+#[derive(Debug)]
+pub(super) struct Bucket {
+    pub number: u32,
+    /// The position after the last record that changed the bucket; what lies below is in the state.
+    pub origin: Offset,
+    /// The lease clock at the origin, while the partition has not got there.
+    pub ahead: Option<LeaseClock>,
+    pub people: People,
+    pub brake: Brake,
+    wheel: Wheel,
+    held: tick::Held,
+    turn: Turn,
+    leaving: Leaving,
+}
+
+impl Bucket {
+    pub fn new(number: u32, origin: Offset, clock_ms: i64) -> Self {
+        Self {
+            number,
+            origin,
+            ahead: None,
+            people: People::default(),
+            brake: Brake::new(clock_ms),
+            wheel: Wheel::new(clock_ms),
+            held: tick::Held::default(),
+            turn: Turn::default(),
+            leaving: Leaving::default(),
+        }
+    }
+
+    /// Carries out what a record asks of a user that is in memory.
+    pub fn act(&mut self, now: &Now<'_>, user: u32, act: Act<'_>) {
+        if self.people.user(user).has_extra() {
+            self.wake(now.offset, user);
+            self.lapse(now, user);
+        }
+        match act {
+            Act::Beat(beat) => self.beat(now, user, beat),
+            Act::End(end) => self.goodbye(now, user, end),
+            Act::Choose(choice) => self.choose(now, user, choice),
+        }
+        self.offer(user, now.batch);
+    }
+
+    /// Brings a user into memory as its row has it, or as a new one.
+    pub fn load(&mut self, id: &str, hash: u32, row: Option<&UserRow<'_>>) {
+        if self.people.find_user(hash, id).is_some() {
+            return;
+        }
+        let user = self.people.add_user(id);
+        let Some(row) = row else { return };
+        let one = self.people.user_mut(user);
+        one.set_version(row.version);
+        one.set_public(row.status);
+        one.see(row.last_seen_ms);
+        // What the row says holds as of its origin: up to there the fold leaves it alone.
+        let silent_below = if row.origin > self.origin { row.origin } else { 0 };
+        self.people.edit(user, |extra| {
+            extra.choice = row.choice;
+            extra.until_ms = row.until_ms;
+            extra.status_text = row.status_text.map(Into::into);
+            extra.activity = row.activity.map(Into::into);
+            extra.silent_below = silent_below;
+        });
+    }
+
+    /// Files what was restored: every session by its deadlines, those over their lease as held.
+    pub fn file_all(&mut self, clock_ms: i64, parameters: &Parameters) {
+        self.wheel = Wheel::new(clock_ms);
+        let live: Vec<u32> = self.people.live_sessions().collect();
+        let mut due: Vec<u32> = Vec::new();
+        for session in live {
+            if self.silent_at(session).is_some_and(|silent_at_ms| silent_at_ms <= clock_ms) {
+                due.push(session);
+            }
+            self.file(session, parameters);
+        }
+        self.hold(due);
+    }
+
+    /// Leases over and held by the brake.
+    pub fn held(&self) -> u64 {
+        self.held.count()
+    }
+
+    /// Forgets users that have nothing to keep them in memory since `batch` or earlier.
+    pub fn acknowledged(&mut self, batch: u64) {
+        while let Some(user) = self.leaving.next(batch) {
+            if self.people.may_leave(user) {
+                self.people.remove_user(user);
+            }
+        }
+    }
+
+    /// The row of a user that was behind the fold is behind it no longer: from here on it counts as usual.
+    pub fn wake(&mut self, offset: Offset, user: u32) {
+        let public = self.people.user(user).public();
+        let Some(extra) = self.people.extra(user) else { return };
+        if extra.silent_below == 0 || offset < extra.silent_below {
+            return;
+        }
+        self.people.edit(user, |extra| {
+            extra.silent_below = 0;
+            // Nobody waits to be announced offline who is.
+            if public == Status::Offline {
+                extra.pending = None;
+            }
+        });
+    }
+
+    /// The lease clock at which silence ends a session, unless a goodbye said when it ends.
+    fn silent_at(&self, session: u32) -> Option<i64> {
+        let end = self.people.session_extra(session).end;
+        end.is_none().then(|| self.people.session(session).silent_at_ms())
+    }
+
+    /// Files a session by the next moment at which something may be due.
+    #[inline]
+    fn file(&mut self, session: u32, parameters: &Parameters) {
+        let one = self.people.session(session);
+        let status_ends = one.status_ends_at_ms(parameters);
+        let end = match self.people.session_extra(session).end {
+            Some(end) => Some(end.due_ms),
+            None => (!one.held()).then(|| one.silent_at_ms()),
+        };
+        let deadline = match (end, status_ends) {
+            (Some(end), Some(status)) => end.min(status),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => return,
+        };
+        self.wheel.file(session, &mut self.people.session_mut(session).filed, deadline);
+    }
+
+    /// A user that nothing keeps in memory may leave it once this batch is in the store.
+    fn offer(&mut self, user: u32, batch: u64) {
+        if self.people.may_leave(user) {
+            self.leaving.offer(user, batch);
+        }
+    }
+}

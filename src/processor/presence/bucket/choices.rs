@@ -1,0 +1,101 @@
+//! The user's own choice of status and texts, and its end.
+
+use std::borrow::Cow;
+
+use super::Bucket;
+use crate::{
+    processor::presence::{
+        turn::Now,
+        user::{Extra, Origin},
+    },
+    record::{
+        heartbeats::{Choice, Field, StatusChoice},
+        transition::Cause,
+    },
+};
+
+impl Bucket {
+    /// A status record changes what it names. `until` belongs to the whole choice: a record that names a status or a
+    /// text, be it null, replaces it, and without an `until` of its own what is chosen then has no end; a record that
+    /// names `until` alone changes only that. Where nothing is chosen there is no `until`.
+    pub(super) fn choose(&mut self, now: &Now<'_>, user: u32, choice: &StatusChoice<'_>) {
+        if self.people.silent(user, now.offset) {
+            return;
+        }
+        self.rechoose(user, now.time_ms, |extra| apply(extra, choice));
+    }
+
+    /// The choice of a user without live sessions ends with the user's next record after the beacon that proved it: the
+    /// outcome must not depend on whether the user was in memory at that beacon.
+    pub(super) fn lapse(&mut self, now: &Now<'_>, user: u32) {
+        let Some(extra) = self.people.extra(user) else { return };
+        let lapsed = extra.until_ms.is_some_and(|until_ms| until_ms <= now.beacon_time_ms);
+        if lapsed && !self.is_watched(user) && now.offset >= extra.silent_below {
+            self.rechoose(user, now.time_ms, Extra::clear_choice);
+        }
+    }
+
+    /// The choice of a user with a live session, or with an offline that waits, ends with the beacon that proves it.
+    pub(super) fn expire_choice(&mut self, now: &Now<'_>, user: u32, until_ms: i64) {
+        self.wake(now.offset, user);
+        if !self.people.silent(user, now.offset) && self.is_watched(user) {
+            self.rechoose(user, until_ms, Extra::clear_choice);
+        }
+    }
+
+    fn is_watched(&self, user: u32) -> bool {
+        let pending = self.people.extra(user).is_some_and(|extra| extra.pending.is_some());
+        self.people.user(user).live > 0 || pending
+    }
+
+    fn rechoose(&mut self, user: u32, occurred_at_ms: i64, change: impl FnOnce(&mut Extra)) {
+        let before = self.people.status(user);
+        let (chosen, texts) = self.people.edit(user, |extra| {
+            let texts = (extra.status_text.clone(), extra.activity.clone());
+            let chosen = (extra.choice, extra.until_ms);
+            change(extra);
+            let texts =
+                (extra.status_text.as_ref(), extra.activity.as_ref()) != (texts.0.as_ref(), texts.1.as_ref());
+            ((extra.choice, extra.until_ms) != chosen, texts)
+        });
+        if !chosen && !texts {
+            return;
+        }
+        let changed = self.people.status(user) != before;
+        let touch = self.turn.touch(user);
+        (touch.row, touch.texts) = (true, touch.texts || texts);
+        if changed || touch.origin.is_none() {
+            touch.at_once = false;
+            touch.origin = Some(Origin { cause: Cause::Status, session: None, device: None, occurred_at_ms });
+        }
+    }
+}
+
+fn apply(extra: &mut Extra, choice: &StatusChoice<'_>) {
+    match choice.status {
+        Field::LeftOut => {}
+        Field::Null | Field::Given(Choice::Auto) => extra.choice = None,
+        Field::Given(status) => extra.choice = Some(status),
+    }
+    let set = |text: &mut Option<Box<str>>, field: &Field<Cow<'_, str>>| match field {
+        Field::LeftOut => false,
+        Field::Null => {
+            *text = None;
+            true
+        }
+        Field::Given(given) => {
+            *text = Some(given.as_ref().into());
+            true
+        }
+    };
+    let texts = set(&mut extra.status_text, &choice.status_text) | set(&mut extra.activity, &choice.activity);
+    match choice.until_ms {
+        Field::Given(until_ms) => extra.until_ms = Some(until_ms),
+        Field::Null => extra.until_ms = None,
+        Field::LeftOut if texts || choice.status != Field::LeftOut => extra.until_ms = None,
+        Field::LeftOut => {}
+    }
+    if !extra.has_chosen() {
+        extra.until_ms = None;
+    }
+}
