@@ -346,27 +346,27 @@ impl<F: Fold> Engine<F> {
     /// Whether no transaction is under way and the store owes nothing.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.in_flight.is_none() && self.unstored_bytes == 0
+        self.in_flight.is_none() && self.tasks.values().all(Task::is_stored)
     }
 
-    /// When [`Engine::turn`] has something to do at the latest, on the boot-time clock.
+    /// When [`Engine::turn`] has something to do at the latest, on the boot-time clock. What was due already and was not
+    /// done by the last turn waits for an event, not for time.
     #[must_use]
     pub fn next_wake_ms(&self) -> i64 {
-        let mut wake_ms = self.now.boot_ms + 1_000;
-        if let Some(since_ms) = self.open_since_ms {
-            wake_ms = wake_ms.min(since_ms + self.config.pace.quiet_commit_ms);
-        }
-        if let Some((due_ms, _)) = self.retries.first() {
-            wake_ms = wake_ms.min(*due_ms);
-        }
-        if let Some(Claim::Waiting { until_ms }) = &self.claim {
-            wake_ms = wake_ms.min(*until_ms);
-        }
-        if let Producer::Closed { retry_at_ms } = self.producer {
-            wake_ms = wake_ms.min(retry_at_ms);
-        }
-        let beacons = self.beacons.values().filter(|pace| !pace.outstanding).map(|pace| pace.next_at_ms);
-        wake_ms.min(beacons.min().unwrap_or(i64::MAX)).max(self.now.boot_ms)
+        let batch = self.open_since_ms.map(|since_ms| since_ms + self.config.pace.quiet_commit_ms);
+        let retry = self.retries.first().map(|(due_ms, _)| *due_ms);
+        let claim = match &self.claim {
+            Some(Claim::Waiting { until_ms }) => Some(*until_ms),
+            _ => None,
+        };
+        let producer = match self.producer {
+            Producer::Closed { retry_at_ms } => Some(retry_at_ms),
+            Producer::Opening | Producer::Open => None,
+        };
+        let beacons = self.beacons.values().map(|pace| pace.next_at_ms);
+        let now_ms = self.now.boot_ms;
+        let dues = [batch, retry, claim, producer].into_iter().flatten().chain(beacons);
+        dues.filter(|due_ms| *due_ms > now_ms).min().unwrap_or(i64::MAX).min(now_ms + 1_000)
     }
 
     /// After a pause longer than the session timeout, others may own what we believe to own.

@@ -32,6 +32,7 @@ pub mod network;
 pub mod schedule;
 pub mod store;
 pub mod transcript;
+pub mod world;
 
 pub use self::{
     fault::{Fault, Faults},

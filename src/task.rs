@@ -2,12 +2,12 @@
 //! last transaction was closed. Pure and synchronous; tasks of one engine may fold side by side.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
 };
 
 use crate::{
-    effect::Output,
+    effect::{Output, Refresh},
     log::{Chunk, FetchId, Offset, PartitionId},
     processor::{Checkpoint, Fold, RestoreError, Step},
     store::{Query, Row},
@@ -22,6 +22,8 @@ use opening::{HaltReason, Start};
 
 /// Records that are looked at ahead of one whose keys are missing, so that one read serves many.
 const LOOK_AHEAD_MAX: usize = 8_192;
+/// Rows that are read at a time to be written again.
+const REFRESH_ROUND_MAX: usize = 256;
 
 /// Consumed = applied + filtered + dead-lettered + forwarded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -119,12 +121,22 @@ pub struct Task<F> {
     position: Offset,
 }
 
+/// A committed batch whose rows are not all in the store.
 #[derive(Debug)]
 struct Owed {
     writes: usize,
     position: Offset,
     as_of_ms: Option<i64>,
+    refreshes: VecDeque<Refresh>,
     checkpoints: Vec<(u32, Checkpoint)>,
+}
+
+/// What may be done now that the store has acknowledged something.
+#[derive(Debug, Default)]
+pub struct Released {
+    /// Rows of a batch to be read and written again, each key once: all rows below are in the store.
+    pub refreshes: Vec<(u64, Refresh)>,
+    pub checkpoints: Vec<(u32, Checkpoint)>,
 }
 
 impl<F: Fold> Task<F> {
@@ -278,43 +290,44 @@ impl<F: Fold> Task<F> {
         mem::replace(&mut self.open, Part::new(self.start.base_us, self.position))
     }
 
-    /// A batch was committed: `writes` acknowledgements are owed for it before its checkpoints may be written.
-    pub fn owe(&mut self, batch: u64, writes: usize, part: Part) -> Option<Vec<(u32, Checkpoint)>> {
+    /// A batch was committed: `writes` acknowledgements are owed for its rows before what follows from them.
+    pub fn owe(&mut self, batch: u64, writes: usize, part: Part) -> Released {
         self.committed = self.committed.max(part.position);
         self.counts.add(&part.counts);
-        let Part { position, as_of_ms, checkpoints, .. } = part;
-        self.unacknowledged.insert(batch, Owed { writes, position, as_of_ms, checkpoints });
+        let Part { position, as_of_ms, checkpoints, output, .. } = part;
+        let refreshes = output.refreshes.into();
+        self.unacknowledged.insert(batch, Owed { writes, position, as_of_ms, refreshes, checkpoints });
         self.settle()
     }
 
-    /// One write more is owed for a batch: a refresh that was read and must be written.
-    pub fn owe_one(&mut self, batch: u64) {
-        if let Some(owed) = self.unacknowledged.get_mut(&batch) {
-            owed.writes += 1;
-        }
-    }
-
-    /// The store acknowledged one of a batch's writes. Returns the checkpoints that may now be written, if any batch is
-    /// settled with it.
-    pub fn acknowledge(&mut self, batch: u64) -> Option<Vec<(u32, Checkpoint)>> {
+    /// The store acknowledged one of a batch's writes.
+    pub fn acknowledge(&mut self, batch: u64) -> Released {
         if let Some(owed) = self.unacknowledged.get_mut(&batch) {
             owed.writes = owed.writes.saturating_sub(1);
         }
         self.settle()
     }
 
-    /// Batches are settled in order: a later one whose rows are in the store waits for the earlier ones.
-    fn settle(&mut self) -> Option<Vec<(u32, Checkpoint)>> {
-        let mut released = None;
-        while let Some(first) = self.unacknowledged.first_entry() {
+    /// Batches are settled in order: a later one whose rows are in the store waits for the earlier ones, so that a row is
+    /// read for its refresh only when everything below is in the store.
+    fn settle(&mut self) -> Released {
+        let mut released = Released::default();
+        while let Some(mut first) = self.unacknowledged.first_entry() {
             if first.get().writes > 0 {
                 break;
             }
-            let (batch, owed) = first.remove_entry();
+            let batch = *first.key();
+            let round = next_round(&mut first.get_mut().refreshes);
+            if !round.is_empty() {
+                first.get_mut().writes = round.len();
+                released.refreshes.extend(round.into_iter().map(|refresh| (batch, refresh)));
+                break;
+            }
+            let owed = first.remove();
             self.stored_rows = owed.position;
             self.as_of_ms = owed.as_of_ms.or(self.as_of_ms);
             self.fold.acknowledged(batch);
-            released.get_or_insert_with(Vec::new).extend(owed.checkpoints);
+            released.checkpoints.extend(owed.checkpoints);
         }
         released
     }
@@ -324,4 +337,17 @@ impl<F: Fold> Task<F> {
     pub fn is_stored(&self) -> bool {
         self.unacknowledged.is_empty()
     }
+}
+
+/// Takes refreshes from the front while their rows differ: two of one row are read one after the other.
+fn next_round(refreshes: &mut VecDeque<Refresh>) -> Vec<Refresh> {
+    let mut keys = BTreeSet::new();
+    let mut round = Vec::new();
+    while let Some(refresh) = refreshes.front()
+        && round.len() < REFRESH_ROUND_MAX
+        && keys.insert((refresh.table.name, refresh.partition.clone(), refresh.clustering.clone()))
+    {
+        round.extend(refreshes.pop_front());
+    }
+    round
 }

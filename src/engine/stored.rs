@@ -14,7 +14,7 @@ use crate::{
         Value,
         progress::{ProgressRow, progress_write},
     },
-    task::{Part, opening::Start},
+    task::{Part, Released, opening::Start},
 };
 
 /// A checkpoint on its way: its chunks, then its header.
@@ -52,27 +52,29 @@ impl<F: Fold> Engine<F> {
     pub(super) fn batch_committed(&mut self, number: u64, parts: Vec<(PartitionId, Part)>) {
         for (partition, mut part) in parts {
             let writes = database_batches(std::mem::take(&mut part.output.rows));
-            let refreshes = std::mem::take(&mut part.output.refreshes);
             let Some(task) = self.tasks.get_mut(&partition) else { continue };
-            let released = task.owe(number, writes.len() + refreshes.len(), part);
+            let released = task.owe(number, writes.len(), part);
             for batch in writes {
                 self.write(partition, Question::Rows { batch: number }, batch);
             }
-            for refresh in refreshes {
-                let key = refresh.clustering.clone();
-                let select = Select::Keys(vec![key]);
-                let query = Query { table: refresh.table, partition: refresh.partition.clone(), select };
-                self.ask(partition, Question::Refresh { batch: number, refresh: refresh.into() }, query);
-            }
-            self.write_checkpoints(partition, released);
+            self.release(partition, released);
         }
     }
 
     pub(super) fn acknowledge(&mut self, partition: PartitionId, batch: u64) {
         if let Some(task) = self.tasks.get_mut(&partition) {
             let released = task.acknowledge(batch);
-            self.write_checkpoints(partition, released);
+            self.release(partition, released);
         }
+    }
+
+    fn release(&mut self, partition: PartitionId, released: Released) {
+        for (batch, refresh) in released.refreshes {
+            let select = Select::Keys(vec![refresh.clustering.clone()]);
+            let query = Query { table: refresh.table, partition: refresh.partition.clone(), select };
+            self.ask(partition, Question::Refresh { batch, refresh: refresh.into() }, query);
+        }
+        self.write_checkpoints(partition, released.checkpoints);
     }
 
     pub(super) fn refresh_read(
@@ -96,12 +98,11 @@ impl<F: Fold> Engine<F> {
         }
     }
 
-    fn write_checkpoints(&mut self, partition: PartitionId, released: Option<Vec<(u32, Checkpoint)>>) {
+    fn write_checkpoints(&mut self, partition: PartitionId, released: Vec<(u32, Checkpoint)>) {
         let Some(task) = self.tasks.get(&partition) else { return };
         let base_us = task.start.base_us;
         let writes: Vec<_> = released
             .into_iter()
-            .flatten()
             .map(|(bucket, checkpoint)| {
                 let (chunks, header) = task.checkpoints.writes(bucket, &checkpoint, base_us);
                 (bucket, checkpoint, chunks, header)

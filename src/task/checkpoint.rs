@@ -122,7 +122,10 @@ impl Checkpoints {
             self.next_at_ms = now_ms + interval_ms;
         }
         let mut due = Vec::new();
-        while self.next_at_ms <= now_ms && due.len() < TURN_MAX.min(buckets.len()) {
+        for _ in 0..buckets.len() {
+            if self.next_at_ms > now_ms || due.len() == TURN_MAX {
+                break;
+            }
             let bucket = buckets[self.next % buckets.len()];
             self.next = (self.next + 1) % buckets.len();
             self.next_at_ms += interval_ms;

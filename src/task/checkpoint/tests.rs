@@ -111,3 +111,11 @@ fn a_checkpoint_of_another_generation_does_not_count() {
     load.begin();
     assert!(matches!(load.take(&rows(&[header])), LoadStep::Loaded(None)));
 }
+
+#[test]
+fn after_a_stall_no_bucket_has_two_turns_at_once() {
+    let mut checkpoints = Checkpoints::default();
+    assert!(checkpoints.due(&[1, 3], 1, 1_000).is_empty());
+    checkpoints.taken(1);
+    assert_eq!(checkpoints.due(&[1, 3], 100_000, 1_000), [3], "bucket 1 is on its way");
+}

@@ -1,0 +1,56 @@
+//! Runs seeds of the simulator until the time is over or an invariant breaks.
+//!
+//! `cargo run --release --no-default-features --example sim -- --minutes 10 --seed 1`
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use heartline::sim::world;
+
+fn main() -> ExitCode {
+    let (mut minutes, mut seed, mut seeds) = (1.0_f64, 1_u64, u64::MAX);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().unwrap_or_default();
+        let known = match name.as_str() {
+            "--minutes" => value.parse().map(|number| minutes = number).is_ok(),
+            "--seed" => value.parse().map(|number| seed = number).is_ok(),
+            "--seeds" => value.parse().map(|number| seeds = number).is_ok(),
+            _ => false,
+        };
+        if !known {
+            eprintln!(
+                "usage: sim [--minutes N] [--seed FIRST] [--seeds HOW-MANY]; cannot use '{name} {value}'"
+            );
+            return ExitCode::from(2);
+        }
+    }
+    let start = Instant::now();
+    let limit = Duration::from_secs_f64(minutes * 60.0);
+    let (mut steps, mut faults, mut transitions, mut runs) = (0, 0, 0, 0);
+    while start.elapsed() < limit && runs < seeds {
+        match world::run(seed) {
+            Ok(summary) => {
+                steps += summary.steps;
+                faults += summary.faults;
+                transitions += summary.transitions;
+            }
+            Err(violation) => {
+                println!("VIOLATION {violation}");
+                println!(
+                    "repeat with: cargo run --release --no-default-features --example sim -- --seed {seed} --seeds 1"
+                );
+                return ExitCode::FAILURE;
+            }
+        }
+        seed += 1;
+        runs += 1;
+    }
+    let rate = steps as f64 / start.elapsed().as_secs_f64();
+    println!(
+        "{runs} seeds, {steps} steps ({rate:.0} a second), {faults} faults, {transitions} transitions, 0 violations"
+    );
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,32 @@
+use super::*;
+
+#[test]
+fn the_same_seed_gives_the_same_transcript_byte_for_byte() {
+    let text = || {
+        let mut world = World::new(Plan::draw(7), Keep::Lines);
+        while world.network.now_ms() < 30_000 {
+            world.advance(true).unwrap_or_else(|violation| panic!("{violation}"));
+        }
+        world.transcript().to_owned()
+    };
+    let (first, second) = (text(), text());
+    assert!(first.lines().count() > 1_000, "a run with something in it");
+    assert!(first == second);
+}
+
+#[test]
+fn no_seed_breaks_an_invariant() {
+    let mut sum = Summary::default();
+    for seed in 0..40 {
+        let summary = run(seed).unwrap_or_else(|violation| panic!("{violation}"));
+        sum.steps += summary.steps;
+        sum.faults += summary.faults;
+        sum.transitions += summary.transitions;
+        sum.restores += summary.restores;
+        sum.lives += summary.lives;
+    }
+    assert!(
+        sum.transitions > 1_000 && sum.faults > 500 && sum.restores > 50 && sum.lives > 100,
+        "vacuous: {sum:?}"
+    );
+}
