@@ -52,7 +52,8 @@ impl Spaces {
         })
     }
 
-    /// The keyspace of a table. Columns may have been added at the end since it was made; nothing else may differ.
+    /// The keyspace of a table. Columns may have been added at the end since it was made; nothing else may
+    /// differ.
     pub fn table(&self, table: &'static Table) -> Result<Keyspace, StorageError> {
         let known = self.tables.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((_, space)) = known.iter().find(|(name, _)| *name == table.name) {
@@ -83,8 +84,8 @@ impl Spaces {
             let recorded = String::from_utf8_lossy(recorded);
             if !extends(&wanted, &recorded) {
                 return Err(StorageError(format!(
-                    "table {} was made with the columns {recorded}, this heartline has {wanted}; use the version \
-                     that made it, or begin with another folder",
+                    "table {} was made with the columns {recorded}, this heartline has {wanted}; use the \
+                     version that made it, or begin with another folder",
                     table.name
                 )));
             }

@@ -85,6 +85,8 @@ fn a_tail_ends_when_the_database_is_closed() {
     run(async {
         let mut tail =
             EmbeddedTopics::new(&database).tail(Topic::Inbox, TailFrom::End).await.expect("a tail");
+        // Long enough for the tail to be waiting.
+        tokio::time::sleep(Duration::from_millis(50)).await;
         drop(database);
         assert!(tail.records.recv().await.is_none());
     });
