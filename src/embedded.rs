@@ -1,14 +1,14 @@
 //! The embedded log and store: durable on disk, in one process, no server.
 //!
 //! # The way of a write
-//! Appends, transactions and row batches are queued, bounded in bytes. One writer takes what is queued, carries it out
-//! in order as one atomic batch of the database below, syncs it once, and answers all. So nothing is acknowledged, or
-//! visible, before it is on disk, and a `kill -9` leaves every piece of work whole or absent. Readers use snapshots and
-//! wait for nobody.
+//! Appends, transactions and row batches are queued, bounded in bytes. One writer takes what is queued,
+//! carries it out in order as one atomic batch of the database below, syncs it once, and answers all. So
+//! nothing is acknowledged, or visible, before it is on disk, and a `kill -9` leaves every piece of work
+//! whole or absent. Readers use snapshots and wait for nobody.
 //!
 //! # What it is not
-//! Not a broker: a consumer group has one member, and whoever joins last is it. Not for two processes: the folder is
-//! locked.
+//! Not a broker: a consumer group has one member, and whoever joins last is it. Not for two processes: the
+//! folder is locked.
 
 use std::{
     collections::BTreeMap,
@@ -72,20 +72,20 @@ pub enum OpenError {
     #[error("another heartline uses the folder {}; stop it, or name another folder", .folder.display())]
     InUse { folder: PathBuf },
     #[error(
-        "the folder {} has format {found}, this heartline reads format {FORMAT}; use the version that wrote it, or \
-         name another folder",
+        "the folder {} has format {found}, this heartline reads format {FORMAT}; use the version that wrote \
+         it, or name another folder",
         .folder.display()
     )]
     Format { folder: PathBuf, found: u32 },
     #[error(
-        "topic '{topic}' in the folder {} has {recorded} partitions, the topology says {wanted}; the count is for the \
-         life of a topic: set it back, or name another folder",
+        "topic '{topic}' in the folder {} has {recorded} partitions, the topology says {wanted}; the count \
+         is for the life of a topic: set it back, or name another folder",
         .folder.display()
     )]
     Partitions { folder: PathBuf, topic: Topic, recorded: u32, wanted: u32 },
     #[error(
-        "topic '{topic}' in the folder {} has cleanup '{recorded}', the topology says '{wanted}'; set it back, or name \
-         another folder",
+        "topic '{topic}' in the folder {} has cleanup '{recorded}', the topology says '{wanted}'; set it \
+         back, or name another folder",
         .folder.display()
     )]
     Cleanup { folder: PathBuf, topic: Topic, recorded: String, wanted: String },
@@ -99,8 +99,9 @@ impl OpenError {
     }
 }
 
-/// An open data folder. Logs, topics and stores on it are made with [`EmbeddedLog::start`], [`EmbeddedTopics::new`],
-/// [`EmbeddedStore::start`] and [`EmbeddedStoreClient::new`]; it is closed when the last of them is dropped.
+/// An open data folder. Logs, topics and stores on it are made with [`EmbeddedLog::start`],
+/// [`EmbeddedTopics::new`], [`EmbeddedStore::start`] and [`EmbeddedStoreClient::new`]; it is closed when the
+/// last of them is dropped.
 pub struct Database {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,

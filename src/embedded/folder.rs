@@ -1,7 +1,7 @@
 //! The data folder: one process at a time, and either whole or not there.
 //!
-//! `lock` is held for as long as the database is open. A new database is made in `store.new` and becomes `store` by a
-//! rename, so that a crash while it is being made leaves nothing half-done behind.
+//! `lock` is held for as long as the database is open. A new database is made in `store.new` and becomes
+//! `store` by a rename, so that a crash while it is being made leaves nothing half-done behind.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},

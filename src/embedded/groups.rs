@@ -1,4 +1,5 @@
-//! Consumer groups of one member each, and producers by name. In memory: a process that is gone has nothing under way.
+//! Consumer groups of one member each, and producers by name. In memory: a process that is gone has nothing
+//! under way.
 
 use std::{collections::BTreeMap, sync::Arc};
 

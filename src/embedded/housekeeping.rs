@@ -1,5 +1,5 @@
-//! Removes what nobody needs any more, in bounded steps: records past their retention, tombstones of compacted topics,
-//! rows that died a day ago.
+//! Removes what nobody needs any more, in bounded steps: records past their retention, tombstones of
+//! compacted topics, rows that died a day ago.
 //!
 //! It only looks; the writer removes, after it has made sure that nothing changed in between.
 

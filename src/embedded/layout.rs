@@ -1,4 +1,5 @@
-//! The keys of the log's keyspaces. Numbers are big endian, so that the order of keys is the order of offsets.
+//! The keys of the log's keyspaces. Numbers are big endian, so that the order of keys is the order of
+//! offsets.
 //!
 //! | keyspace | key | value |
 //! |---|---|---|

@@ -16,10 +16,11 @@ use crate::{
 
 mod member;
 
-/// The only member of its consumer group: joining takes all partitions, from another member of the same name as well.
+/// The only member of its consumer group: joining takes all partitions, from another member of the same name
+/// as well.
 ///
-/// A thread of its own serves the commands, so neither call blocks. The commands that wait are bounded by the order of
-/// calls that [`crate::log`] prescribes, the bytes they put into the database by the writer's queue.
+/// A thread of its own serves the commands, so neither call blocks. The commands that wait are bounded by the
+/// order of calls that [`crate::log`] prescribes, the bytes they put into the database by the writer's queue.
 pub struct EmbeddedLog {
     inputs: Option<tokio_mpsc::UnboundedSender<Input>>,
     events: mpsc::Receiver<LogEvent>,

@@ -1,7 +1,8 @@
 //! The changes of one group commit: read through, and written as one atomic, synced batch.
 //!
-//! Work is carried out one piece after the other. Each piece sees what the earlier ones changed; what a refused piece
-//! changed is dropped. A key is written once however often it changes, since the database orders writes by batch only.
+//! Work is carried out one piece after the other. Each piece sees what the earlier ones changed; what a
+//! refused piece changed is dropped. A key is written once however often it changes, since the database
+//! orders writes by batch only.
 
 use fjall::{Keyspace, PersistMode, Slice};
 use foldhash::{HashMap, HashMapExt};

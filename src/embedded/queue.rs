@@ -9,8 +9,8 @@ use std::{
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes that clients may queue; above, they are told to ask again.
 pub(super) const CLIENT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bytes that may be queued at all. Engines bound their own work below the difference, so that a flood of clients never
-/// turns an engine away.
+/// Bytes that may be queued at all. Engines bound their own work below the difference, so that a flood of
+/// clients never turns an engine away.
 pub(super) const QUEUE_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// What an entry costs beside its payload.
 const ENTRY_BYTES: usize = 64;
@@ -85,8 +85,8 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// What is queued, at least one piece of work and at most a group commit's bytes; `None` once the queue is closed
-    /// and empty.
+    /// What is queued, at least one piece of work and at most a group commit's bytes; `None` once the queue
+    /// is closed and empty.
     pub fn take(&self) -> Option<Vec<T>> {
         let state = self.lock();
         let mut state = self

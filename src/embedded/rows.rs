@@ -1,7 +1,7 @@
 //! Tables: rows are written through a group commit and read from a snapshot.
 //!
-//! A row's key is its partition, then 0 for the static cells or 1 and its clustering; so the rows of a partition lie
-//! side by side in clustering order.
+//! A row's key is its partition, then 0 for the static cells or 1 and its clustering; so the rows of a
+//! partition lie side by side in clustering order.
 
 use std::{cmp::Ordering, ops::Bound};
 
@@ -187,7 +187,8 @@ fn live_cells(
     values.collect::<Result<_, _>>().map(Some)
 }
 
-/// Whether the stored bytes are a row that may be swept; bytes that are no row stay, for a reader to complain about.
+/// Whether the stored bytes are a row that may be swept; bytes that are no row stay, for a reader to complain
+/// about.
 pub(super) fn is_garbage(bytes: &[u8], now_ms: i64) -> bool {
     StoredRow::decode(bytes).is_some_and(|row| row.is_garbage(now_ms))
 }

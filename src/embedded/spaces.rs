@@ -24,6 +24,8 @@ impl From<fjall::Error> for StorageError {
 
 /// Bytes of a memtable; the sum over the keyspaces bounds what is in memory.
 const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of journals, reached by flushing the keyspaces that hold the oldest one back; a start replays them.
+const JOURNALS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Every table's keyspace is named so.
 const TABLE_PREFIX: &str = "table.";
 
@@ -39,7 +41,8 @@ pub(super) struct Spaces {
 
 impl Spaces {
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = Database::builder(path).worker_threads(2).open()?;
+        let database =
+            Database::builder(path).worker_threads(2).max_journaling_size(JOURNALS_BYTES_MAX).open()?;
         let space = |name: &str| database.keyspace(name, options);
         Ok(Self {
             meta: space("meta")?,
@@ -52,7 +55,8 @@ impl Spaces {
         })
     }
 
-    /// The keyspace of a table. Columns may have been added at the end since it was made; nothing else may differ.
+    /// The keyspace of a table. Columns may have been added at the end since it was made; nothing else may
+    /// differ.
     pub fn table(&self, table: &'static Table) -> Result<Keyspace, StorageError> {
         let known = self.tables.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((_, space)) = known.iter().find(|(name, _)| *name == table.name) {
@@ -83,14 +87,15 @@ impl Spaces {
             let recorded = String::from_utf8_lossy(recorded);
             if !extends(&wanted, &recorded) {
                 return Err(StorageError(format!(
-                    "table {} was made with the columns {recorded}, this heartline has {wanted}; use the version \
-                     that made it, or begin with another folder",
+                    "table {} was made with the columns {recorded}, this heartline has {wanted}; use the \
+                     version that made it, or begin with another folder",
                     table.name
                 )));
             }
         }
         if recorded.is_none_or(|recorded| recorded != wanted.as_bytes()) {
-            let mut batch = self.database.batch().durability(Some(fjall::PersistMode::SyncData));
+            // Rows come after it in the journal: if it is lost with a crash, so are they.
+            let mut batch = self.database.batch();
             batch.insert(&self.meta, key, wanted);
             batch.commit()?;
         }

@@ -92,6 +92,21 @@ impl TestDatabase {
         receiver.recv().expect("the writer answers")
     }
 
+    /// Lets the writer take everything that `submit` submits as one group.
+    pub fn in_one_group(&self, submit: impl FnOnce(&Shared)) {
+        let shared = &self.database.shared;
+        let (held, is_held) = channel();
+        let (release, released) = channel::<()>();
+        let reply = Box::new(move |_| {
+            held.send(()).expect("the test waits");
+            released.recv().unwrap_or_default();
+        });
+        shared.submit(Lane::Engine, Work::ListMembers { group: "".into(), reply }).expect("there is room");
+        is_held.recv().expect("the writer answers");
+        submit(shared);
+        drop(release);
+    }
+
     pub fn read(&self, query: &Query) -> Result<Vec<Row>, StoreError> {
         let shared = &self.database.shared;
         rows::read(&shared.spaces, &shared.spaces.database.snapshot(), query, shared.now_ms())
@@ -206,6 +221,68 @@ fn a_table_may_gain_columns_at_its_end_and_change_in_no_other_way() {
     assert!(error.message.contains("table t was made with the columns"), "{error}");
 }
 
+#[test]
+fn work_of_one_group_sees_what_earlier_work_of_it_changed() {
+    let test = TestDatabase::new();
+    let (sender, receiver) = channel();
+    let name = |n: i64| n.to_string();
+    test.in_one_group(|shared| {
+        for n in 0..3 {
+            let sender = sender.clone();
+            let reply =
+                Box::new(move |result: Result<(), LogError>| sender.send(result.is_ok()).expect("waits"));
+            let records = vec![record(Topic::Presence, 0, "k", Some(&name(n)))];
+            shared.submit(Lane::Client, Work::Append { records, reply }).expect("there is room");
+        }
+        for n in [5, 9, 7] {
+            let sender = sender.clone();
+            let reply =
+                Box::new(move |result: Result<(), StoreError>| sender.send(result.is_ok()).expect("waits"));
+            let work = Work::Write { batch: owners_batch(n), reply };
+            shared.submit(Lane::Engine, work).expect("there is room");
+        }
+    });
+    assert!((0..6).all(|_| receiver.recv().expect("an answer")));
+    let values: Vec<_> =
+        test.records(Topic::Presence, 0).into_iter().filter_map(|(.., value)| value).collect();
+    assert_eq!(values, [name(0), name(1), name(2)]);
+    assert_eq!(owners(&test), [9, 9]);
+}
+
+#[test]
+fn refused_work_leaves_nothing_in_the_group_it_was_part_of() {
+    let test = TestDatabase::new();
+    let (sender, receiver) = channel();
+    test.in_one_group(|shared| {
+        for (partition, n) in [(9, 0), (0, 1)] {
+            let sender = sender.clone();
+            let reply =
+                Box::new(move |result: Result<(), LogError>| sender.send(result.is_ok()).expect("waits"));
+            let value = n.to_string();
+            // The first one is acceptable in part only.
+            let records = vec![
+                record(Topic::Sessions, 1, &value, Some(&value)),
+                record(Topic::Presence, partition, &value, Some(&value)),
+            ];
+            shared.submit(Lane::Client, Work::Append { records, reply }).expect("there is room");
+        }
+        let mut bad = owners_batch(5);
+        bad.statements[1].clustering = Box::default();
+        for batch in [bad, owners_batch(4)] {
+            let sender = sender.clone();
+            let reply =
+                Box::new(move |result: Result<(), StoreError>| sender.send(result.is_ok()).expect("waits"));
+            shared.submit(Lane::Engine, Work::Write { batch, reply }).expect("there is room");
+        }
+    });
+    let answers: Vec<_> = (0..4).map(|_| receiver.recv().expect("an answer")).collect();
+    assert_eq!(answers, [false, true, false, true]);
+    assert_eq!(test.records(Topic::Sessions, 1), [(0, 1_000_000, Some("1".to_owned()))]);
+    let latest = &test.database.shared.spaces.latest;
+    assert_eq!(latest.len().expect("a count"), 1, "the refused record's key is not in the index");
+    assert_eq!(owners(&test), [4, 4]);
+}
+
 /// Waits for an event that `pick` takes.
 pub(super) fn wait_for<T>(log: &mut EmbeddedLog, mut pick: impl FnMut(LogEvent) -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -234,8 +311,8 @@ pub(super) fn joined(log: &mut EmbeddedLog, producer: &str) -> u64 {
     })
 }
 
-/// What the killed process writes in its turn `n`: a transaction of an offset and a record for each of two topics, then
-/// a batch of two rows.
+/// What the killed process writes in its turn `n`: a transaction of an offset and a record for each of two
+/// topics, then a batch of two rows.
 fn transaction(n: i64, assignment: u64) -> Transaction {
     let committed = Committed { offset: n + 1, metadata: n.to_string() };
     let value = n.to_string();
@@ -254,6 +331,14 @@ fn owners_batch(n: i64) -> WriteBatch {
     };
     let partition = Box::from([Value::text("heartbeats"), Value::Int(0)]);
     WriteBatch { table: &OWNERS, partition, statements: vec![statement("a"), statement("b")] }
+}
+
+/// What the rows of [`owners_batch`] say.
+fn owners(test: &TestDatabase) -> Vec<i64> {
+    let partition = Box::from([Value::text("heartbeats"), Value::Int(0)]);
+    let select = Select::Slice { prefix: Box::default(), after: None, descending: false, limit: 10 };
+    let rows = test.read(&Query { table: &OWNERS, partition, select }).expect("rows");
+    rows.iter().filter_map(|row| row.cells[0].as_big_int()).collect()
 }
 
 #[test]
@@ -330,10 +415,7 @@ fn check_after_kill(folder: &Path, last: i64) {
     }
     let dense: Vec<_> = test.records(Topic::Presence, 0).iter().map(|(offset, ..)| *offset).collect();
     assert_eq!(dense, (0..dense.len() as i64).collect::<Vec<_>>());
-    let partition = Box::from([Value::text("heartbeats"), Value::Int(0)]);
-    let select = Select::Slice { prefix: Box::default(), after: None, descending: false, limit: 10 };
-    let rows = test.read(&Query { table: &OWNERS, partition, select }).expect("rows");
-    let values: Vec<_> = rows.iter().filter_map(|row| row.cells[0].as_big_int()).collect();
+    let values = owners(&test);
     assert_eq!(values.len(), 2);
     assert_eq!(values[0], values[1], "a batch is whole");
     assert!(values[0] >= last, "row {} written, {last} acknowledged", values[0]);

@@ -1,7 +1,7 @@
 //! Topics: appending through a group commit, reading from a snapshot, trimming.
 //!
-//! A partition's [`Position`] is part of every commit that moves it, so a snapshot always has the position that belongs
-//! to its records.
+//! A partition's [`Position`] is part of every commit that moves it, so a snapshot always has the position
+//! that belongs to its records.
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 

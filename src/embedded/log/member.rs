@@ -143,7 +143,8 @@ impl Member {
             }
             LogCommand::Transact(transaction) => self.transact(transaction),
             LogCommand::Beacon { partition, value } => self.append_beacon(partition, value),
-            // Nobody is asked to release: a member is superseded or leaves. `Leave` ends the loop that calls this.
+            // Nobody is asked to release: a member is superseded or leaves. `Leave` ends the loop that calls
+            // this.
             LogCommand::Release | LogCommand::Leave => {}
         }
     }
@@ -335,8 +336,8 @@ impl Member {
         Ok(chunks)
     }
 
-    /// Reads on in a partition; a position that is not there ends its fetch. One record is read even if it is larger
-    /// than `bytes_max`.
+    /// Reads on in a partition; a position that is not there ends its fetch. One record is read even if it is
+    /// larger than `bytes_max`.
     fn read_chunk(
         &mut self,
         partition: PartitionId,

@@ -1,8 +1,9 @@
 //! A row as it is stored, and CQL's rule of which write wins.
 //!
-//! Cell by cell the greatest timestamp wins, whatever the order of arrival. Among equal ones a tombstone wins over a
-//! value, an expiring value over one that stays, the later expiry, at last the greater bytes. A delete covers what is
-//! not newer than itself. A cell that has expired still hides older writes, until the whole row is swept.
+//! Cell by cell the greatest timestamp wins, whatever the order of arrival. Among equal ones a tombstone wins
+//! over a value, an expiring value over one that stays, the later expiry, at last the greater bytes. A delete
+//! covers what is not newer than itself. A cell that has expired still hides older writes, until the whole
+//! row is swept.
 
 use bytes::Bytes;
 

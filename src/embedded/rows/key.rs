@@ -1,7 +1,7 @@
 //! Keys of rows: the order of their bytes is CQL's clustering order, column by column.
 //!
-//! No encoding is a prefix of another one of the same kind, so a slice of rows is a range of keys. Integers have their
-//! sign flipped; text and blobs end with `00 00`, and a zero byte inside is written as `00 ff`.
+//! No encoding is a prefix of another one of the same kind, so a slice of rows is a range of keys. Integers
+//! have their sign flipped; text and blobs end with `00 00`, and a zero byte inside is written as `00 ff`.
 
 use crate::table::{Kind, Value};
 

@@ -173,6 +173,27 @@ fn a_row_dies_with_its_time_to_live_and_is_swept_a_day_later() {
     assert_eq!(names(&all(&test, "o")), [(2, "b")]);
 }
 
+#[test]
+fn sweeping_reaches_every_row_however_many_there_are() {
+    let test = TestDatabase::new();
+    let statement = |day| if day < 4_990 { upsert(day, "t", "b", 1) } else { delete(day, "t", 1) };
+    let statements = (0..5_000).map(statement);
+    test.write(batch("o", statements.collect())).expect("written");
+    test.clock.set(START_MS + GRACE_MS + 1);
+    test.keep_house();
+    let space = test.database.shared.spaces.table(&NOTES).expect("a table");
+    assert_eq!(space.len().expect("a count"), 4_990);
+}
+
+#[test]
+fn a_time_to_live_of_zero_is_none() {
+    let test = TestDatabase::new();
+    let statement = Statement { ttl_s: Some(0), ..upsert(1, "a", "x", 5) };
+    test.write(batch("o", vec![statement])).expect("written");
+    test.clock.set(i64::MAX);
+    assert_eq!(names(&all(&test, "o")), [(1, "a")]);
+}
+
 /// One statement of the model: where, what, when it was written by the wall clock.
 #[derive(Debug, Clone)]
 struct Write {
@@ -197,7 +218,11 @@ impl Write {
     }
 }
 
-/// Everything that was ever written, with its wall clock; what is visible is worked out from all of it at each read.
+/// A cell that may win: timestamp, how far it is a tombstone, expiry, bytes; and its value.
+type Candidate = (i64, u8, Option<i64>, Vec<u8>, Value);
+
+/// Everything that was ever written, with its wall clock; what is visible is worked out from all of it at
+/// each read.
 #[derive(Default)]
 struct Model(Vec<(Write, i64)>);
 
@@ -215,7 +240,7 @@ impl Model {
         let cell = |pick: fn(&(Option<String>, Option<i32>)) -> Value,
                     bytes: fn(&Value) -> Vec<u8>|
          -> Value {
-            let mut best: Option<(i64, u8, Option<i64>, Vec<u8>, Value)> = None;
+            let mut best: Option<Candidate> = None;
             for (write, at_ms) in &upserts {
                 let value = pick(write.cells.as_ref().expect("an upsert"));
                 let candidate = match (&value, expiry(write, *at_ms)) {
