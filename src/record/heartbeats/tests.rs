@@ -311,6 +311,26 @@ fn the_scanner_reads_the_canonical_layout_and_any_order_of_fields() {
     }
 }
 
+#[test]
+fn after_any_single_edit_the_scanner_says_what_the_judge_says() {
+    let fields = r#""epoch":1760000000000,"device":"ios","gateway":null,"lease_ms":5000,"busy":true,"metadata":{"a":[1]}"#;
+    let part = r#"{"user":"a","session":"b","counter":1}"#;
+    let batch = format!(r#"{{"v":1,"type":"heartbeats","gateway":"g","beats":[{part},{part}]}}"#);
+    let mut scanned = 0;
+    for text in [beat_with(fields), batch] {
+        for (at, removed) in (0..text.len()).flat_map(|at| [(at, 0), (at, 1)]) {
+            for fragment in strategy::FRAGMENTS {
+                let edited = [&text[..at], fragment, &text[at + removed..]].concat();
+                if let Some(input) = scan::scan(edited.as_bytes()) {
+                    assert_eq!(judge::judge(Some(edited.as_bytes())), Ok(input), "{edited}");
+                    scanned += 1;
+                }
+            }
+        }
+    }
+    assert!(scanned > 1_000, "edits that leave a valid record are among them: {scanned}");
+}
+
 proptest! {
     #[test]
     fn what_is_encoded_decodes_to_the_same(input in strategy::input()) {

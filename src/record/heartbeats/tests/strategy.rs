@@ -50,7 +50,8 @@ pub(super) fn mutated_record() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-const FRAGMENTS: &[&str] = &[
+/// What an edit may put in; single characters of JSON first.
+pub(super) const FRAGMENTS: &[&str] = &[
     "",
     "\"",
     "\\",
