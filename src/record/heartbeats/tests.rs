@@ -61,7 +61,8 @@ fn fields_of_a_heartbeat_are_left_out_null_or_given() {
         ..plain_beat()
     };
     assert_eq!(read_beat(&beat_with(nulls)), cleared);
-    let values = r#""epoch":-3,"device":"ios","gateway":"gw-7","lease_ms":5000,"idle_ms":0,"busy":true,"metadata":{"a": 1e2}"#;
+    let values = r#""epoch":-3,"device":"ios","gateway":"gw-7","lease_ms":5000,"idle_ms":0,"busy":true,
+        "metadata":{"a": 1e2}"#;
     let given = Beat {
         epoch: -3,
         device: Field::Given("ios".into()),
@@ -280,7 +281,8 @@ fn a_goodbye_waits_at_most_ten_minutes() {
 
 #[test]
 fn escapes_are_read_and_escaped_field_names_are_the_same_names() {
-    let text = r#"{"v":1,"type":"heartb\u0065at","us\u0065r":"\u0061lice \"q\" \ud83d\ude42","session":"s","counter":1}"#;
+    let text = r#"{"v":1,"type":"heartb\u0065at","us\u0065r":"\u0061lice \"q\" \ud83d\ude42",
+        "session":"s","counter":1}"#;
     assert_eq!(read_beat(text).user, "alice \"q\" 🙂");
 }
 
@@ -313,7 +315,10 @@ fn the_scanner_reads_the_canonical_layout_and_any_order_of_fields() {
 
 #[test]
 fn after_any_single_edit_the_scanner_says_what_the_judge_says() {
-    let fields = r#""epoch":1760000000000,"device":"ios","gateway":null,"lease_ms":5000,"busy":true,"metadata":{"a":[1]}"#;
+    let fields = concat!(
+        r#""epoch":1760000000000,"device":"ios","gateway":null,"lease_ms":5000,"busy":true,"#,
+        r#""metadata":{"a":[1]}"#
+    );
     let part = r#"{"user":"a","session":"b","counter":1}"#;
     let batch = format!(r#"{{"v":1,"type":"heartbeats","gateway":"g","beats":[{part},{part}]}}"#);
     let mut scanned = 0;
