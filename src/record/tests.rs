@@ -257,9 +257,9 @@ fn a_beacon_is_judged_alike() {
 #[test]
 fn a_transition_is_judged_alike() {
     let valid = json!({"v": 1, "type": "transition", "user": "alice", "version": 7, "from": "offline",
-        "to": "online", "cause": "heartbeat", "session": "s-1", "device": "ios", "sessions": 1, "status_text": "at lunch",
-        "activity": "in a call", "occurred_at": 5, "detected_at": 6, "last_seen": 5,
-        "origin": {"partition": 3, "offset": 991}});
+        "to": "online", "cause": "heartbeat", "session": "s-1", "device": "ios", "sessions": 1,
+        "status_text": "at lunch", "activity": "in a call", "occurred_at": 5, "detected_at": 6,
+        "last_seen": 5, "origin": {"partition": 3, "offset": 991}});
     let decodes = |value: &[u8]| TransitionView::decode(value).is_ok();
     let removed = removals(&valid, &["session", "device", "status_text", "activity"]);
     let table = [

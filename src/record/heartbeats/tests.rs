@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     limits::{BATCH_BYTES_MAX, HEARTBEAT_BYTES_MAX, METADATA_BYTES_MAX, TEXT_BYTES_MAX},
-    record::Reason,
+    record::{Reason, session::SessionView, transition::TransitionView},
 };
 
 mod strategy;
@@ -351,7 +351,11 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn no_bytes_make_a_reader_panic(
+        bytes in prop_oneof![prop::collection::vec(any::<u8>(), 0..200), strategy::mutated_record()],
+    ) {
         let _ = decode(Some(&bytes));
+        let _ = TransitionView::decode(&bytes);
+        let _ = SessionView::decode(&bytes);
     }
 }

@@ -1,4 +1,6 @@
 //! Arbitrary valid records, and records that were valid once.
+//!
+//! Strategies are boxed: unboxed, their combined state overflows the stack of a test's thread.
 
 use std::borrow::Cow;
 
@@ -97,13 +99,14 @@ pub(super) const FRAGMENTS: &[&str] = &[
     "[[[[[[[[[[[[[[[[",
 ];
 
-fn id() -> impl Strategy<Value = Cow<'static, str>> {
+fn id() -> BoxedStrategy<Cow<'static, str>> {
     prop_oneof![
         6 => "[a-z0-9._-]{1,20}",
         1 => "[a-z]{126,128}",
         1 => "[ -.0-~¡-\u{2fff}🙂]{1,30}",
     ]
     .prop_map(Cow::Owned)
+    .boxed()
 }
 
 fn integer() -> impl Strategy<Value = i64> {
@@ -112,11 +115,11 @@ fn integer() -> impl Strategy<Value = i64> {
 
 fn field<T: Clone + std::fmt::Debug + 'static>(
     given: impl Strategy<Value = T> + 'static,
-) -> impl Strategy<Value = Field<T>> {
-    prop_oneof![Just(Field::LeftOut), Just(Field::Null), given.prop_map(Field::Given)]
+) -> BoxedStrategy<Field<T>> {
+    prop_oneof![Just(Field::LeftOut), Just(Field::Null), given.prop_map(Field::Given)].boxed()
 }
 
-fn beat() -> impl Strategy<Value = Beat<'static>> {
+fn beat() -> BoxedStrategy<Beat<'static>> {
     const METADATA: &[&str] =
         &["{}", "{\"any\": \"json\"}", "[1,2.50,{\"a\":null}]", "\"\\u0061\"", "1e5", "false"];
     let required = (id(), id(), integer(), integer());
@@ -127,33 +130,36 @@ fn beat() -> impl Strategy<Value = Beat<'static>> {
         field(0..=INTEGER_MAX),
         field(any::<bool>()),
     );
-    (required, optional, field(select(METADATA))).prop_map(|(required, optional, metadata)| {
-        let (user, session, epoch, counter) = required;
-        let (device, gateway, lease_ms, idle_ms, busy) = optional;
-        Beat { user, session, epoch, counter, device, gateway, lease_ms, idle_ms, busy, metadata }
-    })
+    (required, optional, field(select(METADATA)))
+        .prop_map(|(required, optional, metadata)| {
+            let (user, session, epoch, counter) = required;
+            let (device, gateway, lease_ms, idle_ms, busy) = optional;
+            Beat { user, session, epoch, counter, device, gateway, lease_ms, idle_ms, busy, metadata }
+        })
+        .boxed()
 }
 
-fn end() -> impl Strategy<Value = End<'static>> {
+fn end() -> BoxedStrategy<End<'static>> {
     (id(), id(), integer(), integer(), 0..=AFTER_MS_MAX)
         .prop_map(|(user, session, epoch, counter, after_ms)| End { user, session, epoch, counter, after_ms })
+        .boxed()
 }
 
-fn choice() -> impl Strategy<Value = StatusChoice<'static>> {
+fn choice() -> BoxedStrategy<StatusChoice<'static>> {
     let text = || field(".{0,40}".prop_map(Cow::<str>::Owned));
     let status = field(select(&[Choice::Auto, Choice::Away, Choice::Busy, Choice::Invisible][..]));
-    (id(), status, text(), text(), field(integer())).prop_map(
-        |(user, status, status_text, activity, until_ms)| StatusChoice {
+    (id(), status, text(), text(), field(integer()))
+        .prop_map(|(user, status, status_text, activity, until_ms)| StatusChoice {
             user,
             status,
             status_text,
             activity,
             until_ms,
-        },
-    )
+        })
+        .boxed()
 }
 
-fn beacon() -> impl Strategy<Value = Beacon<'static>> {
+fn beacon() -> BoxedStrategy<Beacon<'static>> {
     let span = || 0..=INTEGER_MAX;
     let parameters = (any::<u32>(), span(), span(), span(), any::<bool>(), span()).prop_map(
         |(fold_version, lease_ms, away_after_ms, busy_for_ms, brake, dwell_ms)| Parameters {
@@ -165,10 +171,12 @@ fn beacon() -> impl Strategy<Value = Beacon<'static>> {
             dwell_ms,
         },
     );
-    (id(), id(), span(), parameters).prop_map(|(group, incarnation, elapsed_ms, parameters)| Beacon {
-        group,
-        incarnation,
-        elapsed_ms,
-        parameters,
-    })
+    (id(), id(), span(), parameters)
+        .prop_map(|(group, incarnation, elapsed_ms, parameters)| Beacon {
+            group,
+            incarnation,
+            elapsed_ms,
+            parameters,
+        })
+        .boxed()
 }
