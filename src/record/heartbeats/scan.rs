@@ -1,8 +1,8 @@
 //! The fast path: a scanner for heartbeats as nearly every producer writes them, alone and in batches.
 //!
-//! It knows compact JSON that begins with version and type, plain ASCII ids without escapes, and integers that are not
-//! negative. It only ever says what the judge would say of a valid record; of anything else it says nothing, and the
-//! judge reads that record anew.
+//! It knows compact JSON that begins with version and type, plain ASCII ids without escapes, and integers
+//! that are not negative. It only ever says what the judge would say of a valid record; of anything else it
+//! says nothing, and the judge reads that record anew.
 
 use std::borrow::Cow;
 
@@ -61,21 +61,21 @@ impl<'a> Scanner<'a> {
                 beat.gateway = shared.map(Cow::Borrowed);
             }
             beats.push((beats.len() as u32, beat));
-            // A comma before the closing bracket leads to a byte that no one expects.
             match self.next()? {
-                b',' if self.rest().first() == Some(&b'{') => {}
+                b',' => {}
                 b']' => return self.eat(b"}").then_some(beats),
                 _ => return None,
             }
         }
-        let empty = beats.is_empty() && self.eat(b"]}");
-        empty.then_some(beats)
+        // A list that has beats ends above; here it would end with a comma.
+        (beats.is_empty() && self.eat(b"]}")).then_some(beats)
     }
 
-    /// The fields of a beat in any order, its closing brace included. `depth` objects and arrays are around a field.
+    /// The fields of a beat in any order, its closing brace included. `depth` objects and arrays are around a
+    /// field.
     ///
-    /// Fields are locals until the end and the function is inlined, because a `Beat` that is moved from slot to slot
-    /// costs as much as reading it.
+    /// Fields are locals until the end and the function is inlined, because a `Beat` that is moved from slot
+    /// to slot costs as much as reading it.
     #[inline(always)]
     fn beat(&mut self, depth: usize) -> Option<Beat<'a>> {
         let (mut user, mut session, mut epoch, mut counter) = (None, None, None, None);
@@ -236,8 +236,8 @@ impl<'a> Scanner<'a> {
 const ONES: u64 = u64::MAX / 0xff;
 const HIGHS: u64 = ONES << 7;
 
-/// How many bytes at the start may stand in an id without a second look: ASCII without quotes, backslashes, slashes and
-/// control characters. `None` if all are such.
+/// How many bytes at the start may stand in an id without a second look: ASCII without quotes, backslashes,
+/// slashes and control characters. `None` if all are such.
 fn plain_length(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
@@ -252,8 +252,8 @@ fn plain_length(bytes: &[u8]) -> Option<usize> {
     (length < rest.len()).then_some(words.len() * 8 + length)
 }
 
-/// Sets the high bit of the lowest byte that ends a plain text. Bytes above it may be marked without reason, because the
-/// subtractions and the addition carry upwards.
+/// Sets the high bit of the lowest byte that ends a plain text. Bytes above it may be marked without reason,
+/// because the subtractions and the addition carry upwards.
 fn stops(word: u64) -> u64 {
     let is = |byte: u8| {
         let zero = word ^ (ONES * u64::from(byte));
