@@ -186,6 +186,3 @@ fn cause_code(cause: Cause) -> u8 {
         Cause::Status => 5,
     }
 }
-
-#[cfg(test)]
-mod tests;
