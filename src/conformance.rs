@@ -1,8 +1,9 @@
 //! One suite for the seams: the same scripts against the simulated, the embedded and the real log and store.
 //!
-//! Whoever has a log or a store implements [`Bench`] and hands [`run`] a way to open one per script. A script needs a
-//! consumer group that nobody used before and that nobody else appends to its topics; it does not need empty topics or
-//! tables, since it works from the end it finds and under numbers that the bench never gave before.
+//! Whoever has a log or a store implements [`Bench`] and hands [`run`] a way to open one per script. A script
+//! needs a consumer group that nobody used before and that nobody else appends to its topics; it does not
+//! need empty topics or tables, since it works from the end it finds and under numbers that the bench never
+//! gave before.
 //!
 //! A script that a bench cannot run is reported with what the bench lacks. It never counts as passed.
 
@@ -52,8 +53,8 @@ pub trait Bench {
         from: Offset,
     ) -> Result<Vec<BenchRecord>, String>;
 
-    /// Opens a transaction under this producer name, adds an offset of the bench's group and leaves it open, as a pod
-    /// does that dies. Only where [`Capability::HoldTransaction`] is.
+    /// Opens a transaction under this producer name, adds an offset of the bench's group and leaves it open,
+    /// as a pod does that dies. Only where [`Capability::HoldTransaction`] is.
     fn hold_transaction(
         &mut self,
         name: &str,

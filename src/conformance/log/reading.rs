@@ -88,6 +88,8 @@ fn an_idle_poll_is_answered_once_and_empty(bench: &mut dyn Bench) -> Outcome<()>
         let records: usize = session.poll(POD, 10, 50)?.iter().map(crate::log::Chunk::len).sum();
         check("records of an idle poll", &records, &0)?;
     }
+    // A record that comes afterwards waits for the next poll.
+    append(&mut session, &["a"])?;
     session.pass(&[POD], 500)?;
     let more = session.kept(POD).into_iter().filter(|event| matches!(event, LogEvent::Polled { .. })).count();
     check("answers that no poll asked for", &more, &0)

@@ -1,4 +1,6 @@
-use super::{Delivery, PodEvent, Rig, transaction};
+use bytes::Bytes;
+
+use super::{Delivery, INPUT, PodEvent, Rig, transaction};
 use crate::{
     log::{LogCommand, LogEvent, TransactionOutcome},
     sim::Fault,
@@ -7,7 +9,7 @@ use crate::{
 #[test]
 fn a_pod_has_one_timer_which_the_last_wish_sets() {
     let mut rig = Rig::new(1);
-    let pod = rig.network.add_pod("presence", super::INPUT);
+    let pod = rig.network.add_pod("presence", INPUT);
     rig.network.start(pod);
     rig.network.timer(pod, 50);
     rig.network.timer(pod, 70);
@@ -43,6 +45,22 @@ fn a_paused_pod_sees_nothing_until_it_goes_on_and_then_everything() {
 }
 
 #[test]
+fn a_pod_paused_between_two_events_of_one_instant_sees_the_second_one_later() {
+    let mut rig = Rig::new(1);
+    let (pod, _) = rig.lone_member("a");
+    rig.log(pod, LogCommand::Fetch { partition: 0, from: 9, fetch: 1 });
+    rig.log(pod, LogCommand::Poll { records_max: 1, bytes_max: 1, wait_ms: 0 });
+    let (at_ms, Delivery { event, .. }) = rig.network.next_event().expect("the first event");
+    assert!(matches!(event, PodEvent::Log(LogEvent::OutOfRange { .. })), "{event:?}");
+    rig.network.pause(pod);
+    rig.pass(5_000);
+    assert!(rig.seen.is_empty(), "{:?}", rig.seen);
+    rig.network.resume(pod);
+    rig.pass(0);
+    assert!(rig.saw(pod, |event| matches!(event, LogEvent::Polled { .. })) && at_ms < rig.network.now_ms());
+}
+
+#[test]
 fn a_paused_pod_takes_no_further_step_of_its_transaction() {
     let mut rig = Rig::new(1);
     let (pod, assignment) = rig.lone_member("a");
@@ -52,6 +70,20 @@ fn a_paused_pod_takes_no_further_step_of_its_transaction() {
     assert!(!rig.network.broker().is_settled(), "its offsets are there, its end is not");
     rig.network.resume(pod);
     assert_eq!(rig.outcome(pod, 1), TransactionOutcome::Committed);
+}
+
+#[test]
+fn what_a_dead_pod_had_sent_to_the_broker_lands_or_not() {
+    let landed = (0..40).filter(|seed| {
+        let mut rig = Rig::new(*seed);
+        let pod = rig.pod("a");
+        rig.log(pod, LogCommand::Beacon { partition: 0, value: Bytes::from_static(b"beacon") });
+        rig.network.crash(pod);
+        rig.pass(1_000);
+        rig.network.broker().committed(INPUT, 0, 0).count() == 1
+    });
+    let landed = landed.count();
+    assert!((8..32).contains(&landed), "{landed} of 40");
 }
 
 #[test]
