@@ -55,6 +55,8 @@ fn react(rig: &mut Rig, pod: PodId, event: PodEvent, id: u64) {
             let poll = LogCommand::Poll { records_max: 50, bytes_max: 10_000, wait_ms: 500 };
             partitions.iter().map(fetch).chain([poll, transaction(id, assignment, id as i64)]).collect()
         }
+        // Some engines hang for longer than the group waits.
+        LogEvent::Revoking { .. } if id % 8 == 0 => Vec::new(),
         LogEvent::Revoking { .. } => vec![LogCommand::Release],
         LogEvent::Polled { .. } => vec![
             LogCommand::Beacon { partition: 0, value: Bytes::from_static(b"beacon") },
@@ -85,7 +87,7 @@ fn another_seed_gives_another_run() {
 
 #[test]
 fn in_turmoil_every_fault_of_the_log_strikes() {
-    let rig = turmoil(7, Keep::Nothing, 1_200_000);
+    let rig = turmoil(7, Keep::Nothing, 400_000);
     let quiet: Vec<_> = rig
         .network
         .faults()
