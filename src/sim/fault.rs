@@ -4,8 +4,8 @@ use fastrand::Rng;
 
 use super::PodId;
 
-/// A fault of the log, the store or a pod. Each is counted whenever it strikes, whether it was asked for or came by
-/// itself; a world that was meant to see a fault can check that it did.
+/// A fault of the log, the store or a pod. Each is counted whenever it strikes, whether it was asked for or
+/// came by itself; a world that was meant to see a fault can check that it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A call never reaches the broker; its caller waits in vain.
@@ -92,8 +92,8 @@ impl Fault {
         self as usize
     }
 
-    /// Whether it strikes single calls, so that [`Faults::rate`] and [`Faults::strike_next`] mean something for it. The
-    /// others happen by a method of the network or by themselves.
+    /// Whether it strikes single calls, so that [`Faults::rate`] and [`Faults::strike_next`] mean something
+    /// for it. The others happen by a method of the network or by themselves.
     #[must_use]
     pub const fn strikes_calls(self) -> bool {
         !matches!(

@@ -1,5 +1,5 @@
-//! The broker: what happens when a request arrives. It has no queue and no clock of its own; the network tells it the
-//! time, brings requests and carries out the effects.
+//! The broker: what happens when a request arrives. It has no queue and no clock of its own; the network
+//! tells it the time, brings requests and carries out the effects.
 
 use bytes::Bytes;
 
@@ -168,8 +168,8 @@ pub enum BrokerEffect {
 }
 
 impl SimBroker {
-    /// A broker with the topology's topics, all empty. Transactions open for `transaction_limit_ms` are aborted by the
-    /// scan.
+    /// A broker with the topology's topics, all empty. Transactions open for `transaction_limit_ms` are
+    /// aborted by the scan.
     #[must_use]
     pub fn new(topology: &Topology, transaction_limit_ms: u64) -> Self {
         let topic_log = |topic: Topic| topology.topic(topic).map(|spec| TopicLog::new(0, spec.partitions));
@@ -257,8 +257,8 @@ impl SimBroker {
         }
     }
 
-    /// Deletes the topic and makes it again, empty and with another id; its groups rebalance. Their offsets stay, as
-    /// they do for real.
+    /// Deletes the topic and makes it again, empty and with another id; its groups rebalance. Their offsets
+    /// stay, as they do for real.
     pub fn recreate(&mut self, topic: Topic, partitions: u32) {
         let slot = &mut self.topics[topic as usize];
         let life = slot.as_ref().map_or(0, |log| log.life + 1);

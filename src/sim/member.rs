@@ -1,8 +1,8 @@
 //! The client of one pod: what stands between an engine's commands and the broker's requests.
 //!
-//! It holds what a Kafka client holds - the producer's session, the group metadata of each assignment, the positions of
-//! its fetches, the transaction under way - and no more. A transaction's steps are sent one after the other, each when
-//! the answer to the former one has come, so that a pod can die between any two.
+//! It holds what a Kafka client holds - the producer's session, the group metadata of each assignment, the
+//! positions of its fetches, the transaction under way - and no more. A transaction's steps are sent one
+//! after the other, each when the answer to the former one has come, so that a pod can die between any two.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -276,8 +276,8 @@ impl SimMember {
         }
     }
 
-    /// Answers a poll if there is something to read, or its wait is over; otherwise it waits on. While the broker is
-    /// `away` nothing is read.
+    /// Answers a poll if there is something to read, or its wait is over; otherwise it waits on. While the
+    /// broker is `away` nothing is read.
     pub fn poll_due(
         &mut self,
         now_ms: u64,

@@ -155,6 +155,8 @@ enum Event {
         to: Origin,
         at_ms: u64,
     },
+    /// What was about to be delivered when the pod was paused.
+    Deliver(Delivery),
     /// A request reaches the store.
     StoreArrive(StoreCall),
     StoreAnswer {
@@ -260,8 +262,8 @@ impl Network {
         self.broker.group(name, input)
     }
 
-    /// Changes the broker as an operator or a server's fault does: trimming, moving offsets, making topics again. What
-    /// follows from it happens.
+    /// Changes the broker as an operator or a server's fault does: trimming, moving offsets, making topics
+    /// again. What follows from it happens.
     pub fn with_broker<T>(&mut self, change: impl FnOnce(&mut SimBroker, u64) -> T) -> T {
         let result = change(&mut self.broker, self.schedule.now_ms());
         self.carry_out_effects();
@@ -326,17 +328,21 @@ impl Network {
     fn deliver_until(&mut self, limit_ms: u64) -> Option<(u64, Delivery)> {
         loop {
             while let Some(delivery) = self.ready.pop_front() {
-                let Delivery { pod, incarnation, .. } = &delivery;
-                let state = &self.pods[pod.0 as usize];
-                // A pod that was stopped between two deliveries of one instant misses the second one.
-                if state.incarnation == *incarnation && state.life == Life::Running {
-                    let now_ms = self.now_ms();
-                    self.transcript.line(format_args!(
-                        "{now_ms} pod-{} < {}",
-                        pod.0,
-                        Described(&delivery.event)
-                    ));
-                    return Some((now_ms, delivery));
+                let now_ms = self.now_ms();
+                let pod = &mut self.pods[delivery.pod.0 as usize];
+                if pod.incarnation != delivery.incarnation {
+                    continue;
+                }
+                // The world may stop a pod between two deliveries of one instant.
+                match pod.life {
+                    Life::Down => {}
+                    Life::Paused => pod.held.push(Event::Deliver(delivery)),
+                    Life::Running => {
+                        let number = delivery.pod.0;
+                        let event = Described(&delivery.event);
+                        self.transcript.line(format_args!("{now_ms} pod-{number} < {event}"));
+                        return Some((now_ms, delivery));
+                    }
                 }
             }
             let event = self.schedule.next_until(limit_ms)?;
@@ -385,6 +391,7 @@ impl Network {
                     self.deliver(to, PodEvent::Timer);
                 }
             }
+            Event::Deliver(delivery) => self.ready.push_back(delivery),
             Event::StoreArrive(call) => self.store_arrive(call),
             Event::StoreAnswer { to, event } => self.deliver(to, PodEvent::Store(event)),
             Event::Marker { producer, target } => {
@@ -508,6 +515,9 @@ impl Event {
             | Self::Poll { to, .. }
             | Self::Timer { to, .. }
             | Self::StoreAnswer { to, .. } => Some(*to),
+            Self::Deliver(Delivery { pod, incarnation, .. }) => {
+                Some(Origin { pod: *pod, incarnation: *incarnation })
+            }
             _ => None,
         }
     }

@@ -2,8 +2,8 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-/// The queue and the clock that it drives. Two events of the same millisecond happen in the order in which they were
-/// scheduled, so that a run depends on nothing but its seed.
+/// The queue and the clock that it drives. Two events of the same millisecond happen in the order in which
+/// they were scheduled, so that a run depends on nothing but its seed.
 #[derive(Debug)]
 pub struct Schedule<E> {
     now_ms: u64,
@@ -53,7 +53,8 @@ impl<E> Schedule<E> {
         self.queue.push(Reverse((at_ms.max(self.now_ms), self.sequence, slot)));
     }
 
-    /// The next event that is due at `limit_ms` or before; the clock moves to it. Without one the clock stays.
+    /// The next event that is due at `limit_ms` or before; the clock moves to it. Without one the clock
+    /// stays.
     pub fn next_until(&mut self, limit_ms: u64) -> Option<E> {
         let Reverse((at_ms, _, _)) = *self.queue.peek()?;
         if at_ms > limit_ms {

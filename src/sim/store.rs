@@ -1,5 +1,5 @@
-//! The simulated store: last write wins, cell by cell, on virtual time. What may go wrong on the way is the network's
-//! business; here is what happens when a request arrives.
+//! The simulated store: last write wins, cell by cell, on virtual time. What may go wrong on the way is the
+//! network's business; here is what happens when a request arrives.
 
 use std::sync::Arc;
 

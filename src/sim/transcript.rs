@@ -28,7 +28,8 @@ impl Transcript {
         Self { keep, digest: Digest::default(), lines: 0, text: String::new() }
     }
 
-    /// Adds a line. Worlds and checkers may add their own; a line says what happened without its address in memory.
+    /// Adds a line. Worlds and checkers may add their own; a line says what happened without its address in
+    /// memory.
     pub fn line(&mut self, line: fmt::Arguments<'_>) {
         if self.keep == Keep::Nothing {
             return;

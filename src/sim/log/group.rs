@@ -1,9 +1,9 @@
 //! A consumer group of the classic eager protocol: join, generation, range assignment, offsets.
 //!
-//! A rebalance waits until every member has joined again, or until its time is over; then those that did not are thrown
-//! out. Until it completes the old generation is the current one, so a member can end its transaction before it
-//! releases. Offsets are accepted from a current member of the current generation *whatever it owns*, as real brokers
-//! do; such commits are reported, since no engine may send one.
+//! A rebalance waits until every member has joined again, or until its time is over; then those that did not
+//! are thrown out. Until it completes the old generation is the current one, so a member can end its
+//! transaction before it releases. Offsets are accepted from a current member of the current generation
+//! *whatever it owns*, as real brokers do; such commits are reported, since no engine may send one.
 
 use std::collections::BTreeMap;
 

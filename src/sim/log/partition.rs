@@ -123,8 +123,8 @@ impl PartitionLog {
         position < self.stable_end()
     }
 
-    /// Adds committed records from `position` on to `chunk` and returns the position behind what was looked at. The
-    /// first record is read whatever its size.
+    /// Adds committed records from `position` on to `chunk` and returns the position behind what was looked
+    /// at. The first record is read whatever its size.
     pub fn read(&self, position: Offset, limits: ReadLimits, chunk: &mut Chunk) -> Offset {
         let end = self.stable_end();
         let mut next = position.max(self.first);

@@ -1,7 +1,7 @@
 //! The transaction coordinator: producers by name, their epochs and what each has open.
 //!
-//! A request carries a producer's number and epoch, not which transaction it means: the old protocol, in which a late
-//! request hits the next transaction of the same epoch.
+//! A request carries a producer's number and epoch, not which transaction it means: the old protocol, in
+//! which a late request hits the next transaction of the same epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,8 +68,8 @@ enum State {
 }
 
 impl Transactions {
-    /// `InitProducerId`: fences older sessions of the name and gives a new one, once what they had open is aborted.
-    /// `Concurrent` means: ask again; an ending that this began is added to `endings`.
+    /// `InitProducerId`: fences older sessions of the name and gives a new one, once what they had open is
+    /// aborted. `Concurrent` means: ask again; an ending that this began is added to `endings`.
     pub fn init(&mut self, name: &str, endings: &mut Vec<Ending>) -> Result<ProducerSession, Refusal> {
         let producer = match self.by_name.get(name) {
             Some(producer) => *producer,
@@ -118,8 +118,8 @@ impl Transactions {
         Ok(())
     }
 
-    /// `EndTxn`: decides whatever the session has open. Ending what is decided the same way already, or nothing, is
-    /// no error.
+    /// `EndTxn`: decides whatever the session has open. Ending what is decided the same way already, or
+    /// nothing, is no error.
     pub fn end(&mut self, session: ProducerSession, commit: bool) -> Result<Option<Ending>, Refusal> {
         match self.current(session)?.state {
             State::Open => Ok(self.decide(session.producer, commit)),

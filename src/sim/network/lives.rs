@@ -30,7 +30,8 @@ impl Network {
         pod
     }
 
-    /// Begins a new life of a pod that is down; returns its number, 1 for the first. A pod that lives goes on.
+    /// Begins a new life of a pod that is down; returns its number, 1 for the first. A pod that lives goes
+    /// on.
     pub fn start(&mut self, pod: PodId) -> u32 {
         let call_ms = self.settings.call_ms;
         let state = &mut self.pods[pod.0 as usize];
@@ -156,7 +157,8 @@ impl Network {
         self.take_name(name);
     }
 
-    /// A producer of this name opens a transaction with an offset of the group and goes away without ending it.
+    /// A producer of this name opens a transaction with an offset of the group and goes away without ending
+    /// it.
     pub fn hold_transaction(
         &mut self,
         name: &str,

@@ -65,7 +65,8 @@ impl Network {
         }
     }
 
-    /// Until the stall is over; whoever gives up before is told so, and the request takes effect all the same.
+    /// Until the stall is over; whoever gives up before is told so, and the request takes effect all the
+    /// same.
     fn wait_for_store(&mut self, mut call: StoreCall) {
         let at_ms = self.store_stalled_until_ms + self.random.u64(self.settings.store_ms.clone());
         if at_ms > call.deadline_ms && !std::mem::replace(&mut call.mute, true) {

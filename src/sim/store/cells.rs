@@ -1,4 +1,5 @@
-//! Rows as CQL keeps them: every cell with a timestamp of its own, the greatest wins whatever the order of arrival.
+//! Rows as CQL keeps them: every cell with a timestamp of its own, the greatest wins whatever the order of
+//! arrival.
 
 use std::{borrow::Borrow, collections::BTreeMap, ops::Bound};
 
@@ -190,8 +191,8 @@ impl Cell {
         }
     }
 
-    /// The order in which cells win, as Cassandra has it: the timestamp; at equal ones a tombstone, then what expires
-    /// over what does not, then the later expiry, then the greater value.
+    /// The order in which cells win, as Cassandra has it: the timestamp; at equal ones a tombstone, then what
+    /// expires over what does not, then the later expiry, then the greater value.
     fn rank(&self) -> (i64, bool, bool, Option<u64>, &Value) {
         let is_tombstone = self.value == Value::Null;
         (self.timestamp_us, is_tombstone, self.expires_ms.is_some(), self.expires_ms, &self.value)

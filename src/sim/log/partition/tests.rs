@@ -31,6 +31,19 @@ fn the_last_stable_offset_waits_for_the_first_open_transaction() {
 }
 
 #[test]
+fn a_read_does_not_pass_an_open_transaction() {
+    let mut log = PartitionLog::default();
+    log.append(content("before"), 0, None);
+    log.append(content("open"), 0, Some(A));
+    log.append(content("beacon"), 0, None);
+    let mut chunk = Chunk::new(0, 1);
+    assert_eq!((log.read(0, ALL, &mut chunk), chunk.len()), (1, 1));
+    log.end_transaction(A, false, 0);
+    let mut chunk = Chunk::new(0, 1);
+    assert_eq!((log.read(1, ALL, &mut chunk), chunk.len()), (4, 1));
+}
+
+#[test]
 fn a_marker_occupies_an_offset() {
     let mut log = PartitionLog::default();
     log.append(content("a"), 0, Some(A));

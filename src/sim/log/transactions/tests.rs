@@ -40,7 +40,8 @@ fn a_late_end_hits_the_next_transaction_of_the_same_epoch() {
     let mut transactions = Transactions::default();
     let session = init(&mut transactions, "a");
     add(&mut transactions, session).expect("a new transaction");
-    // The client gave up on the first transaction and, against the rules, began the next one with the same session.
+    // The client gave up on the first transaction and, against the rules, began the next one with the same
+    // session.
     add(&mut transactions, session).expect("the same transaction, for all that the broker knows");
     assert!(transactions.end(session, true).expect("it is the current session").is_some());
 }
