@@ -8,6 +8,8 @@ use std::fmt;
 pub mod beacon;
 pub mod dead_letter;
 pub mod heartbeats;
+mod json;
+mod json_writer;
 pub mod session;
 pub mod transition;
 
@@ -64,4 +66,21 @@ impl fmt::Display for Reason {
 pub struct RecordOrigin {
     pub partition: crate::log::PartitionId,
     pub offset: crate::log::Offset,
+}
+
+impl RecordOrigin {
+    fn write(self, writer: &mut json_writer::JsonWriter) {
+        writer.begin_object("origin");
+        writer.integer("partition", i64::from(self.partition));
+        writer.integer("offset", self.offset);
+        writer.end_object();
+    }
+
+    fn read(object: &json::Object<'_>) -> Result<Self, Refusal> {
+        let origin = json::Object::read_nested("`origin`", object.required("origin")?, 1)?;
+        Ok(Self {
+            partition: origin.count("partition")?,
+            offset: origin.integer("offset", json::NOT_NEGATIVE)?,
+        })
+    }
 }

@@ -4,6 +4,10 @@ use std::borrow::Cow;
 
 use super::{Refusal, beacon::Beacon};
 
+mod encode;
+mod judge;
+mod scan;
+
 /// A valid record of `heartbeats`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input<'a> {
@@ -107,7 +111,30 @@ impl Choice {
 }
 
 /// Decodes a value of `heartbeats`. Nothing is said about the partition: that is the fold's to judge.
+///
+/// The layout that producers send most is scanned; everything else, and every refusal, is the judge's.
 pub fn decode(value: Option<&[u8]>) -> Result<Input<'_>, Refusal> {
-    let _ = value;
-    todo!()
+    match value.and_then(scan::scan) {
+        Some(input) => Ok(input),
+        None => judge::judge(value),
+    }
 }
+
+pub use encode::encode;
+
+/// The user whose partition the record belongs to: for a batch that of the first valid part. A `beacon` and a
+/// `gateway_gone` belong to the partition they were written to.
+#[must_use]
+pub fn routing_user<'a>(input: &'a Input<'_>) -> Option<&'a str> {
+    match input {
+        Input::Heartbeat(beat) => Some(&beat.user),
+        Input::Heartbeats { beats, .. } => beats.first().map(|(_, beat)| beat.user.as_ref()),
+        Input::Goodbye(end) => Some(&end.user),
+        Input::Goodbyes { ends, .. } => ends.first().map(|(_, end)| end.user.as_ref()),
+        Input::Status(choice) => Some(&choice.user),
+        Input::GatewayGone { .. } | Input::Beacon(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{RecordOrigin, transition::Cause};
+use super::{RecordOrigin, Refusal, json, json::Object, json_writer::JsonWriter, transition::Cause};
 use crate::log::Header;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +24,11 @@ impl SessionEvent {
             Self::Move => "move",
         }
     }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Join, Self::Add, Self::Move].into_iter().find(|event| event.name() == name)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +47,59 @@ impl SessionRecord<'_> {
     /// The record's value.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        todo!()
+        let mut writer = JsonWriter::record("session", 256);
+        writer.text("event", self.event.name());
+        writer.text("user", self.user);
+        writer.text("session", self.session);
+        writer.optional_text("device", self.device);
+        writer.optional_text("gateway", self.gateway);
+        writer.integer("sessions", i64::from(self.sessions));
+        self.origin.write(&mut writer);
+        writer.end_object();
+        writer.into_bytes()
+    }
+}
+
+/// A session's record as a reader of `sessions` gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionView {
+    pub event: SessionEvent,
+    pub user: String,
+    pub session: String,
+    pub device: Option<String>,
+    pub gateway: Option<String>,
+    pub sessions: u32,
+    pub origin: RecordOrigin,
+}
+
+impl SessionView {
+    /// Reads a record's value; a null value is an end and has nothing but its key and headers.
+    pub fn decode(value: &[u8]) -> Result<Self, Refusal> {
+        let object = Object::read_record(value, "session")?;
+        Ok(Self {
+            event: SessionEvent::from_name(&object.text("event")?)
+                .ok_or_else(|| json::invalid("`event`: must be \"join\", \"add\" or \"move\""))?,
+            user: object.id("user")?.into_owned(),
+            session: object.id("session")?.into_owned(),
+            device: object.optional_id("device")?,
+            gateway: object.optional_id("gateway")?,
+            sessions: object.count("sessions")?,
+            origin: RecordOrigin::read(&object)?,
+        })
+    }
+
+    /// The same as it is written.
+    #[must_use]
+    pub fn as_record(&self) -> SessionRecord<'_> {
+        SessionRecord {
+            event: self.event,
+            user: &self.user,
+            session: &self.session,
+            device: self.device.as_deref(),
+            gateway: self.gateway.as_deref(),
+            sessions: self.sessions,
+            origin: self.origin,
+        }
     }
 }
 
@@ -55,6 +112,15 @@ pub fn session_key(user: &str, session: &str) -> Bytes {
 /// The headers of a session's end; `last` when the user has no other session.
 #[must_use]
 pub fn end_headers(last: bool, cause: Cause) -> Vec<Header> {
-    let _ = (last, cause);
-    todo!()
+    let header = |name: &str, value: &'static str| Header {
+        name: name.to_owned(),
+        value: Some(Bytes::from_static(value.as_bytes())),
+    };
+    vec![
+        header("heartline.event", if last { "leave" } else { "remove" }),
+        header("heartline.cause", cause.name()),
+    ]
 }
+
+#[cfg(test)]
+mod tests;

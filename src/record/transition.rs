@@ -1,6 +1,6 @@
 //! `transition`: what changed in a user's public presence; on `presence`, and the last one on `presence-state`.
 
-use super::RecordOrigin;
+use super::{RecordOrigin, Refusal, json, json::Object, json_writer::JsonWriter};
 
 /// A user's public status; the order is the priority over sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +84,94 @@ impl Transition<'_> {
     /// The record's value.
     #[must_use]
     pub fn encode(&self) -> bytes::Bytes {
-        todo!()
+        let mut writer = JsonWriter::record("transition", 384);
+        writer.text("user", self.user);
+        writer.integer("version", self.version as i64);
+        writer.text("from", self.from.name());
+        writer.text("to", self.to.name());
+        writer.text("cause", self.cause.name());
+        writer.optional_text("session", self.session);
+        writer.optional_text("device", self.device);
+        writer.integer("sessions", i64::from(self.sessions));
+        writer.optional_text("status_text", self.status_text);
+        writer.optional_text("activity", self.activity);
+        writer.integer("occurred_at", self.occurred_at);
+        writer.integer("detected_at", self.detected_at);
+        writer.integer("last_seen", self.last_seen);
+        self.origin.write(&mut writer);
+        writer.end_object();
+        writer.into_bytes()
     }
 }
+
+/// A transition as a reader of `presence` or `presence-state` gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransitionView {
+    pub user: String,
+    pub version: u64,
+    pub from: Status,
+    pub to: Status,
+    pub cause: Cause,
+    pub session: Option<String>,
+    pub device: Option<String>,
+    pub sessions: u32,
+    pub status_text: Option<String>,
+    pub activity: Option<String>,
+    pub occurred_at: i64,
+    pub detected_at: i64,
+    pub last_seen: i64,
+    pub origin: RecordOrigin,
+}
+
+impl TransitionView {
+    /// Reads a record's value.
+    pub fn decode(value: &[u8]) -> Result<Self, Refusal> {
+        let object = Object::read_record(value, "transition")?;
+        let status = |name| {
+            Status::from_name(&object.text(name)?)
+                .ok_or_else(|| json::invalid(format!("`{name}`: no status")))
+        };
+        let time = |name| object.integer(name, json::ANY_INTEGER);
+        Ok(Self {
+            user: object.id("user")?.into_owned(),
+            version: object.integer("version", json::NOT_NEGATIVE)? as u64,
+            from: status("from")?,
+            to: status("to")?,
+            cause: Cause::from_name(&object.text("cause")?)
+                .ok_or_else(|| json::invalid("`cause`: no cause of a transition"))?,
+            session: object.optional_id("session")?,
+            device: object.optional_id("device")?,
+            sessions: object.count("sessions")?,
+            status_text: object.optional_text("status_text")?,
+            activity: object.optional_text("activity")?,
+            occurred_at: time("occurred_at")?,
+            detected_at: time("detected_at")?,
+            last_seen: time("last_seen")?,
+            origin: RecordOrigin::read(&object)?,
+        })
+    }
+
+    /// The same as it is written.
+    #[must_use]
+    pub fn as_transition(&self) -> Transition<'_> {
+        Transition {
+            user: &self.user,
+            version: self.version,
+            from: self.from,
+            to: self.to,
+            cause: self.cause,
+            session: self.session.as_deref(),
+            device: self.device.as_deref(),
+            sessions: self.sessions,
+            status_text: self.status_text.as_deref(),
+            activity: self.activity.as_deref(),
+            occurred_at: self.occurred_at,
+            detected_at: self.detected_at,
+            last_seen: self.last_seen,
+            origin: self.origin,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
