@@ -11,7 +11,11 @@ use secrecy::ExposeSecret;
 use super::{App, error::ApiError};
 
 /// Lets a request pass that carries the token, if there is one.
-pub(super) async fn check_token(State(app): State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
+pub(super) async fn check_token(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     let Some(token) = &app.token else { return Ok(next.run(request).await) };
     let given = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
     let given = given.and_then(|value| value.split_at_checked(7));

@@ -34,7 +34,7 @@ const RECORDS_MAX: usize = 100_000;
 
 /// Bounds what waits for the log.
 #[derive(Debug, Clone)]
-pub(super) struct Waiting(Arc<Semaphore>);
+pub(super) struct Waiting(pub Arc<Semaphore>);
 
 impl Default for Waiting {
     fn default() -> Self {

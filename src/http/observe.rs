@@ -29,8 +29,7 @@ pub(super) async fn livez(State(app): State<App>) -> Response {
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     let missing = app.status.missing();
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let list: Vec<Value> =
-        missing.iter().map(|(part, why)| json!({"part": part, "message": why})).collect();
+    let list: Vec<Value> = missing.iter().map(|(part, why)| json!({"part": part, "message": why})).collect();
     (status, Json(json!({"ready": missing.is_empty(), "missing": list}))).into_response()
 }
 

@@ -8,12 +8,14 @@ use super::super::error::ApiError;
 pub type Parts<'a> = Vec<Result<&'a [u8], String>>;
 
 /// Reads one record, an array of records, or one record a line. An error only when nothing could be read at all.
-pub fn read(content_type: Option<&str>, body: &[u8]) -> Result<Parts<'_>, ApiError> {
+pub fn read<'a>(content_type: Option<&str>, body: &'a [u8]) -> Result<Parts<'a>, ApiError> {
     let nothing = |message: String| Err(ApiError::bad_request("unreadable", message));
     let lines = content_type.is_some_and(|name| name.contains("ndjson") || name.contains("jsonl"));
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     match first {
-        None => nothing("the body is empty; send one record, an array of records, or one record a line".to_owned()),
+        None => nothing(
+            "the body is empty; send one record, an array of records, or one record a line".to_owned(),
+        ),
         Some(b'[') if !lines => match serde_json::from_slice::<Vec<&RawValue>>(body) {
             Ok(records) => Ok(records.into_iter().map(|record| Ok(record.get().as_bytes())).collect()),
             Err(error) => nothing(format!("the array is no JSON: {error}")),
@@ -24,7 +26,9 @@ pub fn read(content_type: Option<&str>, body: &[u8]) -> Result<Parts<'_>, ApiErr
             }
             let parts: Parts<'_> = body.split(|byte| *byte == b'\n').filter_map(line).collect();
             match parts.iter().find_map(|part| part.as_ref().err()) {
-                Some(error) if parts.iter().all(Result::is_err) => nothing(format!("no line is JSON: {error}")),
+                Some(error) if parts.iter().all(Result::is_err) => {
+                    nothing(format!("no line is JSON: {error}"))
+                }
                 _ => Ok(parts),
             }
         }
