@@ -1,0 +1,83 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{alone, connection, heartbeat, runtime};
+use crate::{
+    client::{TailFrom, TopicClient},
+    kafka::{KafkaTopics, config::Connection},
+    log::ErrorClass,
+    topology::Topic,
+};
+
+#[test]
+#[ignore = "needs a broker; set HEARTLINE_TEST_KAFKA"]
+fn what_is_appended_is_followed_in_order() {
+    let _alone = alone();
+    runtime().block_on(async {
+        let topics = KafkaTopics::new(connection()).unwrap();
+        let mut tail = topics.tail(Topic::Heartbeats, TailFrom::End).await.unwrap();
+        assert_eq!(tail.positions.len(), 8);
+        let start = tail.positions[5].1;
+        topics.append((0..500).map(|n| heartbeat(5, &n.to_string())).collect()).await.unwrap();
+        for n in 0..500 {
+            let record = tail.records.recv().await.unwrap().unwrap();
+            assert_eq!((record.partition, record.offset), (5, start + n));
+            assert_eq!(record.value.as_deref(), Some(n.to_string().as_bytes()));
+        }
+        let bounds = topics.bounds(Topic::Heartbeats).await.unwrap();
+        assert_eq!(bounds[5].1.end, start + 500);
+
+        let from = TailFrom::Positions(vec![(5, start + 490)]);
+        let mut tail = topics.tail(Topic::Heartbeats, from).await.unwrap();
+        assert_eq!(tail.records.recv().await.unwrap().unwrap().offset, start + 490);
+    });
+}
+
+#[test]
+#[ignore = "needs a broker; set HEARTLINE_TEST_KAFKA"]
+fn following_from_a_position_that_is_not_there_ends_with_a_sentence() {
+    let _alone = alone();
+    runtime().block_on(async {
+        let topics = KafkaTopics::new(connection()).unwrap();
+        let end = topics.bounds(Topic::Heartbeats).await.unwrap()[0].1.end;
+        let from = TailFrom::Positions(vec![(0, end + 1_000)]);
+        let mut tail = topics.tail(Topic::Heartbeats, from).await.unwrap();
+        let error = tail.records.recv().await.unwrap().unwrap_err();
+        assert!(error.message.contains("partition 0 no longer has position"), "{}", error.message);
+        assert!(tail.records.recv().await.is_none());
+    });
+}
+
+#[test]
+#[ignore = "needs a broker; set HEARTLINE_TEST_KAFKA"]
+fn a_topic_that_does_not_exist_is_named() {
+    let _alone = alone();
+    runtime().block_on(async {
+        let topics = KafkaTopics::new(connection()).unwrap();
+        // The shipped topology has no inbox.
+        let error = topics.bounds(Topic::Inbox).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Fatal);
+        assert!(error.message.starts_with("topic 'inbox' does not exist"), "{}", error.message);
+        let mut record = heartbeat(0, "lost");
+        record.topic = Topic::Inbox;
+        let error = topics.append(vec![record]).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Fatal, "{}", error.message);
+        assert!(error.message.contains("heartline topics apply"), "{}", error.message);
+    });
+}
+
+#[test]
+fn a_broker_that_is_away_is_said_within_the_limit() {
+    runtime().block_on(async {
+        // Port 1 answers nothing on any machine.
+        let connection = Connection::new(&["127.0.0.1:1".to_owned()], BTreeMap::new()).unwrap();
+        let topics = KafkaTopics::new(connection).unwrap();
+        let appended =
+            tokio::time::timeout(Duration::from_secs(12), topics.append(vec![heartbeat(0, "lost")]));
+        let (appended, bounds) = tokio::join!(appended, topics.bounds(Topic::Heartbeats));
+        for error in [appended.unwrap().unwrap_err(), bounds.unwrap_err()] {
+            assert_eq!(error.class, ErrorClass::Retriable);
+            assert!(error.message.contains("cannot reach Kafka at 127.0.0.1:1"), "{}", error.message);
+            assert!(error.message.contains("check [kafka] brokers"), "{}", error.message);
+        }
+    });
+}
