@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Database,
@@ -109,71 +109,81 @@ struct Following {
 }
 
 impl Following {
+    async fn run(mut self, appended: watch::Receiver<()>) {
+        if let Err(error) = self.follow(appended).await {
+            // The reader may have gone as well.
+            let _ = self.records.send(Err(error)).await;
+        }
+    }
+
     /// Runs until the reader is gone or the database closes.
-    async fn run(mut self, mut appended: tokio::sync::watch::Receiver<()>) {
+    async fn follow(&mut self, mut appended: watch::Receiver<()>) -> Result<(), LogError> {
         loop {
             appended.mark_unchanged();
-            let mut idle = true;
-            for at in 0..self.positions.len() {
-                let (partition, position) = self.positions[at];
-                let (shared, topic) = (Arc::clone(&self.shared), self.topic);
-                let read = tokio::task::spawn_blocking(move || read_on(&shared, topic, partition, position));
-                let (records, next) = match read.await {
-                    Ok(Ok(read)) => read,
-                    Ok(Err(error)) => return self.fail(fatal(error)).await,
-                    Err(error) => return self.fail(LogError::fatal(error.to_string())).await,
-                };
-                idle &= records.is_empty();
-                self.positions[at].1 = next;
-                for record in records {
-                    if self.records.send(Ok(record)).await.is_err() {
-                        return;
-                    }
+            let (shared, topic) = (Arc::clone(&self.shared), self.topic);
+            let mut positions = std::mem::take(&mut self.positions);
+            let read = tokio::task::spawn_blocking(move || {
+                read_on(&shared, topic, &mut positions).map(|records| (records, positions))
+            });
+            let (records, positions) =
+                read.await.map_err(|error| LogError::fatal(error.to_string()))?.map_err(fatal)?;
+            self.positions = positions;
+            let idle = records.is_empty();
+            for record in records {
+                if self.records.send(Ok(record)).await.is_err() {
+                    return Ok(());
                 }
             }
             if self.shared.queue.is_closed() {
-                return;
+                return Ok(());
             }
             if idle {
                 tokio::select! {
                     _ = appended.changed() => {}
-                    () = self.records.closed() => return,
+                    () = self.records.closed() => return Ok(()),
                 }
             }
         }
     }
-
-    async fn fail(self, error: LogError) {
-        let _ = self.records.send(Err(error)).await;
-    }
 }
 
-/// A bounded number of records and the position after them. Records that were trimmed in between are skipped.
+/// A bounded number of records; the positions move past them, and past what was trimmed in between. The
+/// partition that was read comes last the next time, so that none starves.
 fn read_on(
     shared: &Shared,
     topic: Topic,
-    partition: PartitionId,
-    from: Offset,
-) -> Result<(Vec<TailRecord>, Offset), StorageError> {
+    positions: &mut [(PartitionId, Offset)],
+) -> Result<Vec<TailRecord>, StorageError> {
     let snapshot = shared.spaces.database.snapshot();
-    let bounds = topics::position(&shared.spaces, &snapshot, topic, partition)?.bounds;
-    let from = from.max(bounds.first);
-    if from >= bounds.end {
-        return Ok((Vec::new(), from));
-    }
-    let (mut records, mut bytes_read) = (Vec::new(), 0);
-    topics::scan(&shared.spaces, &snapshot, (topic, partition), from, |offset, record, bytes| {
-        bytes_read += bytes;
-        let (key, value) = (record.key.map(Bytes::copy_from_slice), record.value.map(Bytes::copy_from_slice));
-        let (time_ms, headers) = (record.time_ms, record.headers);
-        records.push(TailRecord { partition, offset, time_ms, key, value, headers });
-        match records.len() < READ_RECORDS_MAX && bytes_read < READ_BYTES_MAX {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
+    let (mut records, mut bytes_read, mut turns) = (Vec::new(), 0, 0);
+    for (partition, position) in positions.iter_mut() {
+        if records.len() >= READ_RECORDS_MAX || bytes_read >= READ_BYTES_MAX {
+            break;
         }
-    })?;
-    let next = records.last().map_or(bounds.end, |last| last.offset + 1);
-    Ok((records, next))
+        turns += 1;
+        let partition = *partition;
+        let bounds = topics::position(&shared.spaces, &snapshot, topic, partition)?.bounds;
+        *position = bounds.first.max(*position);
+        if *position >= bounds.end {
+            continue;
+        }
+        let mut next = bounds.end;
+        topics::scan(&shared.spaces, &snapshot, (topic, partition), *position, |offset, record, bytes| {
+            if records.len() >= READ_RECORDS_MAX || bytes_read >= READ_BYTES_MAX {
+                next = offset;
+                return ControlFlow::Break(());
+            }
+            bytes_read += bytes;
+            let (key, value) =
+                (record.key.map(Bytes::copy_from_slice), record.value.map(Bytes::copy_from_slice));
+            let (time_ms, headers) = (record.time_ms, record.headers);
+            records.push(TailRecord { partition, offset, time_ms, key, value, headers });
+            ControlFlow::Continue(())
+        })?;
+        *position = next;
+    }
+    positions.rotate_left(turns % positions.len().max(1));
+    Ok(records)
 }
 
 fn fatal(error: StorageError) -> LogError {

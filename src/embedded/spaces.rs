@@ -24,6 +24,8 @@ impl From<fjall::Error> for StorageError {
 
 /// Bytes of a memtable; the sum over the keyspaces bounds what is in memory.
 const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of journals, reached by flushing the keyspaces that hold the oldest one back; a start replays them.
+const JOURNALS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Every table's keyspace is named so.
 const TABLE_PREFIX: &str = "table.";
 
@@ -39,7 +41,8 @@ pub(super) struct Spaces {
 
 impl Spaces {
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        let database = Database::builder(path).worker_threads(2).open()?;
+        let database =
+            Database::builder(path).worker_threads(2).max_journaling_size(JOURNALS_BYTES_MAX).open()?;
         let space = |name: &str| database.keyspace(name, options);
         Ok(Self {
             meta: space("meta")?,
@@ -91,7 +94,8 @@ impl Spaces {
             }
         }
         if recorded.is_none_or(|recorded| recorded != wanted.as_bytes()) {
-            let mut batch = self.database.batch().durability(Some(fjall::PersistMode::SyncData));
+            // Rows come after it in the journal: if it is lost with a crash, so are they.
+            let mut batch = self.database.batch();
             batch.insert(&self.meta, key, wanted);
             batch.commit()?;
         }

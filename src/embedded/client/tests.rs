@@ -80,6 +80,23 @@ fn a_slow_reader_gets_everything_and_a_gone_one_ends_the_reading() {
 }
 
 #[test]
+fn a_full_partition_does_not_starve_the_others() {
+    let test = TestDatabase::new();
+    let topics = EmbeddedTopics::new(&test.database);
+    run(async {
+        let many = (0..3 * READ_RECORDS_MAX).map(|n| record(Topic::Inbox, 0, "k", Some(&n.to_string())));
+        topics.append(many.collect()).await.expect("appended");
+        topics.append(values(&["other"], Topic::Inbox, 1)).await.expect("appended");
+        let mut tail = topics.tail(Topic::Inbox, TailFrom::Start).await.expect("a tail");
+        let mut before = 0;
+        while next(&mut tail).await.0 == 0 {
+            before += 1;
+        }
+        assert_eq!(before, READ_RECORDS_MAX);
+    });
+}
+
+#[test]
 fn a_tail_ends_when_the_database_is_closed() {
     let TestDatabase { database, folder, .. } = TestDatabase::new();
     run(async {
