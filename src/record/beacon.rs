@@ -111,3 +111,6 @@ fn judge_parameters(object: &Object<'_>) -> Result<Parameters, Refusal> {
         dwell_ms: span("dwell_ms", default.dwell_ms)?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -395,6 +395,3 @@ impl<'de> Visitor<'de> for Strict {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -61,15 +61,14 @@ impl<'a> Scanner<'a> {
                 beat.gateway = shared.map(Cow::Borrowed);
             }
             beats.push((beats.len() as u32, beat));
-            // A comma before the closing bracket leads to a byte that no one expects.
             match self.next()? {
-                b',' if self.rest().first() == Some(&b'{') => {}
+                b',' => {}
                 b']' => return self.eat(b"}").then_some(beats),
                 _ => return None,
             }
         }
-        let empty = beats.is_empty() && self.eat(b"]}");
-        empty.then_some(beats)
+        // A list that has beats ends above; here it would end with a comma.
+        (beats.is_empty() && self.eat(b"]}")).then_some(beats)
     }
 
     /// The fields of a beat in any order, its closing brace included. `depth` objects and arrays are around a field.
