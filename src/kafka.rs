@@ -52,7 +52,7 @@ pub use topic_client::KafkaTopics;
 /// How long leaving may take before what is left is left to itself.
 const LEAVE_LIMIT: Duration = Duration::from_secs(4);
 
-/// One member of one processor's group. Dropping it stops its threads without waiting for them.
+/// One member of one processor's group. Dropping it leaves the group as `Leave` does, without waiting for it.
 pub struct KafkaLog {
     /// `None` once it has left.
     parts: Option<Parts>,
@@ -119,8 +119,8 @@ impl Log for KafkaLog {
 
 impl Drop for KafkaLog {
     fn drop(&mut self) {
-        if let Some(parts) = &self.parts {
-            parts.close();
+        if let Some(parts) = self.parts.take() {
+            parts.leave();
         }
     }
 }

@@ -45,14 +45,16 @@ pub const REFUSED: [(&str, &str); 36] = [
     ("retries", "an append is given up by time, not by count"),
     ("message.send.max.retries", "an append is given up by time, not by count"),
     ("fetch.queue.backoff.ms", "second-long gaps open when it is large"),
-    ("message.copy.max.bytes", "values are copied before they are let go"),
+    ("message.max.bytes", "the topic's max.message.bytes decides what is too large"),
+    ("topic.metadata.propagation.max.ms", "a missing topic must be said before the transaction times out"),
     ("log.queue", "librdkafka's log goes to the product's own"),
-    ("debug", "librdkafka's debug log names keys; it has no place in production logs"),
 ];
 
 /// KiB that a reader holds of what it fetched and the engine has not polled, all partitions together, give or take one
 /// fetch.
 const PREFETCH_KIB: u32 = 16 * 1024;
+/// Records that it holds: the KiB are to be the bound.
+const PREFETCH_RECORDS: u32 = 1_000_000;
 /// Milliseconds a broker may hold a fetch that finds nothing. A partition that is fetched anew waits for the fetch under
 /// way on its connection, so this bounds the delay of the first record after an assignment.
 const FETCH_WAIT_MS: u32 = 100;
@@ -60,6 +62,9 @@ const FETCH_WAIT_MS: u32 = 100;
 const RECORD_BYTES_MAX: u32 = 8 * 1024 * 1024;
 /// KiB that a plain producer holds of what the broker has not acknowledged; above, appending waits.
 const UNACKNOWLEDGED_KIB: u32 = 32 * 1024;
+/// Settings that librdkafka knows by two names.
+const LINGER: [&str; 2] = ["linger.ms", "queue.buffering.max.ms"];
+const COMPRESSION: [&str; 2] = ["compression.codec", "compression.type"];
 /// Milliseconds until an append of a plain producer is given up.
 pub const APPEND_TIMEOUT_MS: u64 = 5_000;
 
@@ -107,12 +112,12 @@ impl Connection {
     fn client(&self, client_id: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set_log_level(RDKafkaLogLevel::Warning);
-        config.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "1000");
-        config.set("socket.keepalive.enable", "true").set("socket.nagle.disable", "true");
         for (key, value) in &self.properties {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &self.brokers).set("client.id", client_id);
+        tune(&mut config, "reconnect.backoff.ms", 50);
+        tune(&mut config, "reconnect.backoff.max.ms", 1_000);
         config
     }
 
@@ -134,10 +139,10 @@ impl Connection {
         config
             .set("isolation.level", isolation.name())
             .set("socket.timeout.ms", "10000")
-            .set("fetch.wait.max.ms", FETCH_WAIT_MS.to_string())
-            .set("fetch.queue.backoff.ms", "2")
-            .set("queued.min.messages", "1000000")
-            .set("queued.max.messages.kbytes", PREFETCH_KIB.to_string());
+            .set("fetch.queue.backoff.ms", "2");
+        tune(&mut config, "fetch.wait.max.ms", FETCH_WAIT_MS);
+        tune(&mut config, "queued.min.messages", PREFETCH_RECORDS);
+        tune(&mut config, "queued.max.messages.kbytes", PREFETCH_KIB);
         config
     }
 
@@ -148,9 +153,9 @@ impl Connection {
         producer_promises(&mut config);
         config
             .set("message.timeout.ms", APPEND_TIMEOUT_MS.to_string())
-            .set("socket.timeout.ms", (APPEND_TIMEOUT_MS / 2).to_string())
-            .set("queue.buffering.max.kbytes", UNACKNOWLEDGED_KIB.to_string())
-            .set("linger.ms", "2");
+            .set("socket.timeout.ms", (APPEND_TIMEOUT_MS / 2).to_string());
+        tune(&mut config, "queue.buffering.max.kbytes", UNACKNOWLEDGED_KIB);
+        tune(&mut config, LINGER[0], 2);
         config
     }
 }
@@ -240,11 +245,11 @@ impl KafkaConfig {
             .set("transactional.id", name)
             .set("transaction.timeout.ms", timeout_ms.to_string())
             .set("message.timeout.ms", (timeout_ms * 3 / 4).to_string())
-            .set("socket.timeout.ms", (timeout_ms / 2).to_string())
-            .set("retry.backoff.ms", "2")
-            .set("retry.backoff.max.ms", "20")
-            .set("queue.buffering.max.messages", "1000000")
-            .set("linger.ms", "1");
+            .set("socket.timeout.ms", (timeout_ms / 2).to_string());
+        tune(&mut config, "retry.backoff.ms", 2);
+        tune(&mut config, "retry.backoff.max.ms", 20);
+        tune(&mut config, "queue.buffering.max.messages", 1_000_000);
+        tune(&mut config, LINGER[0], 1);
         config
     }
 }
@@ -263,10 +268,20 @@ fn producer_promises(config: &mut ClientConfig) {
     config
         .set("enable.idempotence", "true")
         .set("partitioner", "murmur2_random")
-        .set("compression.codec", "lz4")
         .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
         // How long a topic that the cluster does not know is hoped for before its records are refused.
         .set("topic.metadata.propagation.max.ms", "2000");
+    tune(config, COMPRESSION[0], "lz4");
+}
+
+/// Sets what is good here and breaks nothing otherwise, unless the operator set it, under any of its names.
+fn tune(config: &mut ClientConfig, key: &str, value: impl ToString) {
+    let names = [LINGER, COMPRESSION].into_iter().find(|names| names.contains(&key));
+    let is_set =
+        names.map_or(config.get(key).is_some(), |names| names.iter().any(|name| config.get(name).is_some()));
+    if !is_set {
+        config.set(key, value.to_string());
+    }
 }
 
 #[cfg(test)]

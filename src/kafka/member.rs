@@ -35,7 +35,7 @@ use super::{
 };
 
 /// How long one turn of the thread waits for an event of the group.
-const TURN: Duration = Duration::from_millis(20);
+const TURN: Duration = Duration::from_millis(50);
 /// Assignments whose metadata is kept: a transaction of an older one is refused without asking the broker.
 const GENERATIONS_MAX: usize = 4;
 

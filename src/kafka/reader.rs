@@ -205,17 +205,18 @@ impl Reader {
     fn is_record(&self, at: usize) -> bool {
         let message = &self.taken[at];
         let partition = message.partition();
-        let Some(fetch) = self.fetches.get(&partition) else { return false };
-        let Some(failure) = message.error() else { return true };
-        match failure.code {
-            Code::AutoOffsetReset | Code::OffsetOutOfRange => {
-                self.events.emit(LogEvent::OutOfRange { partition, fetch: *fetch });
+        let fetch = self.fetches.get(&partition).copied();
+        let Some(failure) = message.error() else { return fetch.is_some() };
+        match (failure.code, fetch) {
+            (Code::AutoOffsetReset | Code::OffsetOutOfRange, Some(fetch)) => {
+                self.events.emit(LogEvent::OutOfRange { partition, fetch });
             }
-            code if error::class_of(code) == ErrorClass::Retriable => {
-                tracing::warn!(partition, "reading {}: {}", self.input, failure.text);
+            (Code::AutoOffsetReset | Code::OffsetOutOfRange, None) => {}
+            (code, _) if error::class_of(code) == ErrorClass::Retriable => {
+                tracing::warn!("reading '{}': {}", self.input, failure.text);
             }
-            code => {
-                let doing = format!("reading {}/{partition}", self.input);
+            (code, _) => {
+                let doing = format!("reading '{}'", self.input);
                 self.events.fail(error::explain_code(&doing, &self.brokers, code, &failure.text));
             }
         }

@@ -38,7 +38,7 @@ const PARTITIONS: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The topics are shared: one test at a time.
-fn alone() -> MutexGuard<'static, ()> {
+pub(super) fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let admin = KafkaTopicAdmin::new(connection()).unwrap();
@@ -47,12 +47,12 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-fn connection() -> Connection {
+pub(super) fn connection() -> Connection {
     let broker = env::var("HEARTLINE_TEST_KAFKA").expect("HEARTLINE_TEST_KAFKA names a broker");
     Connection::new(&[broker], BTreeMap::new()).unwrap()
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -61,6 +61,12 @@ fn fresh(what: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
     format!("test.{what}.{now}.{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[test]
+fn a_member_may_be_moved_to_the_thread_that_drives_it() {
+    fn is_send<T: Send>() {}
+    is_send::<KafkaLog>();
 }
 
 /// A member, and the events it has told that no one has asked for yet.

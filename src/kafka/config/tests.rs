@@ -39,6 +39,35 @@ fn tls_and_sasl_pass_through_to_every_client() {
 }
 
 #[test]
+fn what_may_be_set_is_not_overridden_by_any_client() {
+    let clients = |connection: Connection| {
+        let [session, transaction] = [10, 8].map(Duration::from_secs);
+        let config = KafkaConfig::new(connection, "g", Topic::Heartbeats, session, transaction).unwrap();
+        [
+            config.member("a"),
+            config.reader(Isolation::Committed),
+            config.transactional_producer("a"),
+            config.connection.plain_producer("a"),
+            config.connection.admin(),
+        ]
+    };
+    let keys: Vec<String> = clients(connection(&[]).unwrap())
+        .iter()
+        .flat_map(|client| client.config_map().keys().map(|key| (*key).to_owned()).collect::<Vec<_>>())
+        .filter(|key| REFUSED.iter().all(|(refused, _)| refused != key))
+        .collect();
+    assert!(keys.iter().any(|key| key == "linger.ms"), "{keys:?}");
+    for key in keys {
+        for client in clients(connection(&[(&key, "mine")]).unwrap()) {
+            assert_eq!(client.get(&key), Some("mine"), "{key}");
+        }
+    }
+    for client in clients(connection(&[("compression.type", "zstd")]).unwrap()) {
+        assert_eq!(client.get("compression.codec"), None);
+    }
+}
+
+#[test]
 fn debug_shows_no_value_of_a_property() {
     let shown = format!("{:?}", connection(&[("sasl.password", "s3cret")]).unwrap());
     assert!(shown.contains("sasl.password") && !shown.contains("s3cret"), "{shown}");

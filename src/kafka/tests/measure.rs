@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
+use bytes::Bytes;
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, producer::Producer};
 
 use super::{Member, PARTITIONS, alone, connection, fresh, heartbeat, offsets, runtime};
 use crate::{
     client::TopicClient,
-    kafka::{KafkaTopics, tail},
-    log::{Chunk, LogCommand, LogEvent, TransactionOutcome, TransactionStep},
+    kafka::{KafkaTopics, config::KafkaConfig, native, producer, tail},
+    log::{Chunk, Committed, LogCommand, LogEvent, TransactionOutcome, TransactionStep},
     topology::Topic,
 };
 
@@ -16,19 +17,28 @@ const RECORDS: u64 = 3_000_000;
 
 #[test]
 #[ignore = "needs a broker; set HEARTLINE_TEST_KAFKA; measures"]
-fn the_time_of_a_transaction_with_one_record() {
+fn the_time_of_a_transaction_against_a_bare_producer() {
     let _alone = alone();
-    let (mut member, assignment, _) = Member::joined(&fresh("latency"), &fresh("producer"));
-    let mut times: Vec<Duration> = (0..1_000)
-        .map(|n| {
-            let begun = Instant::now();
-            let steps = vec![offsets(0, n, "k"), TransactionStep::Records(vec![heartbeat(0, "x")])];
-            assert_eq!(member.transact(assignment, steps), TransactionOutcome::Committed);
-            begun.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    println!("transaction: p50 {:?}, p99 {:?}, max {:?}", times[500], times[990], times[999]);
+    let group = fresh("latency");
+    let (mut member, assignment, _) = Member::joined(&group, &fresh("producer"));
+    time("transaction of a member", 1_000, |n| {
+        let steps = vec![offsets(0, n, "k"), TransactionStep::Records(vec![heartbeat(0, "x")])];
+        assert_eq!(member.transact(assignment, steps), TransactionOutcome::Committed);
+    });
+
+    let timeouts = [10, 8].map(Duration::from_secs);
+    let config = KafkaConfig::new(connection(), &group, Topic::Heartbeats, timeouts[0], timeouts[1]).unwrap();
+    let bare = producer::open(&config, &fresh("bare")).unwrap();
+    let metadata = member.log.parts.as_ref().unwrap().generations.get(assignment).unwrap();
+    time("transaction of a bare producer", 1_000, |n| {
+        let committed = Committed { offset: n, metadata: "k".to_owned() };
+        let list = producer::offset_list(Topic::Heartbeats, &[(0, committed)]).unwrap();
+        bare.begin_transaction().unwrap();
+        bare.send_offsets_to_transaction(&list, &metadata, timeouts[1]).unwrap();
+        let sent = bare.send(producer::kafka_record(&heartbeat(0, "x"), ())).map_err(|(failure, _)| failure);
+        sent.unwrap();
+        native::commit_transaction(&bare, timeouts[1]).unwrap();
+    });
     member.leave();
 }
 
@@ -39,16 +49,11 @@ fn the_time_from_append_to_poll() {
     let (mut member, _, _) = Member::joined(&fresh("arrival"), &fresh("producer"));
     let from = member.bounds(0).end;
     member.submit(LogCommand::Fetch { partition: 0, from, fetch: 1 });
-    let mut times = Vec::new();
-    for _ in 0..200 {
+    time("append to poll", 200, |_| {
         member.submit(LogCommand::Poll { records_max: 10, bytes_max: 1 << 20, wait_ms: 5_000 });
-        let begun = Instant::now();
-        member.submit(LogCommand::Beacon { partition: 0, value: bytes::Bytes::from_static(b"tick") });
+        member.submit(LogCommand::Beacon { partition: 0, value: Bytes::from_static(b"tick") });
         member.wait(|event| matches!(event, LogEvent::Polled { .. }).then_some(()));
-        times.push(begun.elapsed());
-    }
-    times.sort_unstable();
-    println!("append to poll: p50 {:?}, p99 {:?}, max {:?}", times[100], times[198], times[199]);
+    });
     member.leave();
 }
 
@@ -95,6 +100,24 @@ fn the_rate_of_polls_against_a_bare_consumer() {
         report("polls of a member", begun.elapsed());
         member.leave();
     }
+}
+
+/// Prints how long `work` takes, `count` times one after the other.
+fn time(what: &str, count: usize, mut work: impl FnMut(i64)) {
+    let mut times: Vec<Duration> = (0..count)
+        .map(|n| {
+            let begun = Instant::now();
+            work(n as i64);
+            begun.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    println!(
+        "{what}: p50 {:?}, p99 {:?}, max {:?}",
+        times[count / 2],
+        times[count * 99 / 100],
+        times[count - 1]
+    );
 }
 
 fn report(what: &str, took: Duration) {

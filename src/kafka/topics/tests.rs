@@ -1,7 +1,13 @@
 use std::collections::BTreeMap;
 
-use super::{Found, TopicDifference, differences, settings_of};
-use crate::topology::{Topic, Topology};
+use super::{Found, KafkaTopicAdmin, LIMIT, TopicDifference, differences, settings_of};
+use crate::{
+    kafka::{
+        native,
+        tests::{alone, connection, runtime},
+    },
+    topology::{Topic, Topology},
+};
 
 /// A cluster exactly as the topology says.
 fn as_wanted(topology: &Topology) -> BTreeMap<Topic, Found> {
@@ -86,4 +92,43 @@ fn a_replica_less_is_said_and_tolerated() {
     });
     assert_eq!(found, [TopicDifference::Replication { topic: Topic::Presence, found: 2, wanted: 1 }]);
     assert!(found[0].is_tolerable() && !found[0].is_applicable());
+}
+
+#[test]
+#[ignore = "needs a broker; set HEARTLINE_TEST_KAFKA"]
+fn apply_sets_what_differs_and_leaves_other_settings_alone() {
+    let _alone = alone();
+    let topology = Topology::shipped();
+    let admin = KafkaTopicAdmin::new(connection()).unwrap();
+    let strange = [("retention.ms", "1000000"), ("segment.ms", "1234567")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    native::set_topic_settings(admin.client.inner(), "dead-letters", &strange, LIMIT).unwrap();
+    runtime().block_on(async {
+        // A controller answers before every broker has heard.
+        let mut plan = Vec::new();
+        for _ in 0..50 {
+            plan = admin.plan(&topology).await.unwrap();
+            if !plan.is_empty() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let [TopicDifference::Setting { topic: Topic::DeadLetters, key: "retention.ms", found, .. }] =
+            &plan[..]
+        else {
+            panic!("{plan:?}")
+        };
+        assert_eq!(found.as_deref(), Some("1000000"));
+        assert_eq!(admin.apply(&topology).await.unwrap(), []);
+        for _ in 0..50 {
+            plan = admin.plan(&topology).await.unwrap();
+            if plan.is_empty() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(plan, []);
+        let settings = admin.settings(Topic::DeadLetters).await.unwrap();
+        assert_eq!(settings["segment.ms"], "1234567");
+    });
 }

@@ -1,0 +1,25 @@
+//! `[http]`.
+
+use std::net::SocketAddr;
+
+use super::{
+    HttpConfig, secret_from_file,
+    settings::{ConfigError, Settings},
+};
+
+pub(super) fn checked(settings: &Settings) -> Result<HttpConfig, ConfigError> {
+    let text = settings.text("http.listen")?;
+    let listen: SocketAddr = text.parse().map_err(|_| {
+        settings.bad("http.listen", format!("'{text}' is no address; write IP:PORT, such as 127.0.0.1:7700"))
+    })?;
+    let token = secret_from_file(settings, "http.token_file")?;
+    if !listen.ip().is_loopback() && token.is_none() {
+        return Err(settings.bad(
+            "http.listen",
+            format!(
+                "{listen} can be reached from other machines; set http.token_file to a file with a token"
+            ),
+        ));
+    }
+    Ok(HttpConfig { listen, token })
+}

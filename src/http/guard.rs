@@ -1,0 +1,53 @@
+//! Who may ask: with a token set, every request but `/livez` carries it.
+
+use axum::{
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+use secrecy::ExposeSecret;
+
+use super::{App, error::ApiError};
+
+/// Lets a request pass that carries the token, if there is one.
+pub(super) async fn check_token(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let Some(token) = &app.token else { return Ok(next.run(request).await) };
+    let given = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let given = given.and_then(|value| value.split_at_checked(7));
+    let passes = request.uri().path() == "/livez"
+        || given.is_some_and(|(scheme, given)| {
+            scheme.eq_ignore_ascii_case(b"bearer ") && equal(given, token.expose_secret().as_bytes())
+        });
+    match passes {
+        true => Ok(next.run(request).await),
+        false => Err(ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "this server asks for a token; send 'Authorization: Bearer <token>'",
+        )),
+    }
+}
+
+/// Compares in a time that depends on the lengths only, so that a token cannot be guessed byte by byte.
+fn equal(left: &[u8], right: &[u8]) -> bool {
+    let differing = left.iter().zip(right).fold(0, |seen, (a, b)| std::hint::black_box(seen | (a ^ b)));
+    left.len() == right.len() && differing == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::equal;
+
+    #[test]
+    fn only_the_same_bytes_are_equal() {
+        assert!(equal(b"secret", b"secret"));
+        for other in [&b"secreT"[..], b"secre", b"secrets", b""] {
+            assert!(!equal(b"secret", other), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What this process knows of itself: written by the workers, read by `/livez`, `/readyz`, `/v1/partitions` and
+//! `/metrics`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    log::{Offset, PartitionId},
+    topology::ProcessorKind,
+};
+
+/// A loop that has not turned for so long is stuck.
+pub const TURN_WITHIN: Duration = Duration::from_secs(10);
+
+/// An input partition that this process owns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionStatus {
+    pub processor: ProcessorKind,
+    pub partition: PartitionId,
+    /// The next offset to be written.
+    pub end: Offset,
+    /// Everything below is published.
+    pub committed: Offset,
+    /// Everything below is in the store.
+    pub stored: Offset,
+    pub lease_clock_ms: i64,
+    /// Leases that are due and held by the brake.
+    pub brake_held: u64,
+    pub users: u64,
+    pub sessions: u64,
+    /// What the owner is doing, such as `restoring` or `running`.
+    pub phase: &'static str,
+    /// Why the partition is halted, and what to do.
+    pub halted: Option<String>,
+}
+
+impl PartitionStatus {
+    /// Records that are not published yet.
+    #[must_use]
+    pub fn lag(&self) -> i64 {
+        self.end.saturating_sub(self.committed).max(0)
+    }
+}
+
+/// A handle; clones share what they tell.
+#[derive(Debug, Clone, Default)]
+pub struct Status(Arc<RwLock<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    partitions: BTreeMap<(ProcessorKind, PartitionId), PartitionStatus>,
+    missing: BTreeMap<String, String>,
+    turns: BTreeMap<String, Instant>,
+}
+
+impl Status {
+    /// The processor's partitions here, all of them: those not named are no longer ours.
+    pub fn set_partitions(&self, processor: ProcessorKind, partitions: Vec<PartitionStatus>) {
+        let mut inner = self.write();
+        inner.partitions.retain(|(kind, _), _| *kind != processor);
+        inner.partitions.extend(partitions.into_iter().map(|status| ((processor, status.partition), status)));
+    }
+
+    /// Something without which this process is not ready (`presence.store`), why and what to do; `None`: it is there.
+    pub fn set_missing(&self, part: &str, why: Option<String>) {
+        let mut inner = self.write();
+        match why {
+            Some(why) => inner.missing.insert(part.to_owned(), why),
+            None => inner.missing.remove(part),
+        };
+    }
+
+    /// The named loop has begun a turn.
+    pub fn turned(&self, name: &str) {
+        self.write().turns.insert(name.to_owned(), Instant::now());
+    }
+
+    /// The named loop has ended in good order; nobody waits for its next turn.
+    pub fn ended(&self, name: &str) {
+        self.write().turns.remove(name);
+    }
+
+    #[must_use]
+    pub fn partitions(&self) -> Vec<PartitionStatus> {
+        self.read().partitions.values().cloned().collect()
+    }
+
+    /// What is missing for this process to be ready, halted partitions included.
+    #[must_use]
+    pub fn missing(&self) -> Vec<(String, String)> {
+        let inner = self.read();
+        let halted = inner.partitions.values().filter_map(|status| {
+            let why = status.halted.clone()?;
+            Some((format!("{}.partition.{}", status.processor, status.partition), why))
+        });
+        inner.missing.iter().map(|(part, why)| (part.clone(), why.clone())).chain(halted).collect()
+    }
+
+    /// Loops that have not turned within `bound`.
+    #[must_use]
+    pub fn stuck(&self, bound: Duration) -> Vec<String> {
+        let inner = self.read();
+        let stuck = inner.turns.iter().filter(|(_, turned)| turned.elapsed() > bound);
+        stuck.map(|(name, _)| name.clone()).collect()
+    }
+
+    // Nothing panics while a lock is held; a poisoned one would still hold whole values.
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
