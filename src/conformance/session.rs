@@ -300,7 +300,7 @@ impl<'a> Session<'a> {
 
     pub(super) fn write(&mut self, step: &str, batch: WriteBatch) -> Outcome<()> {
         let request = self.number();
-        self.store_send(StoreCommand::Write { request, batch })?;
+        self.store_send(StoreCommand::Write { request, batch: batch.into() })?;
         match self.store_answer(request, step)? {
             StoreEvent::Written { .. } => Ok(()),
             other => Err(format!("{step}: expected an acknowledgement, got {other:?}")),

@@ -52,7 +52,7 @@ fn readers_see_all_of_a_batch_or_nothing(bench: &mut dyn Bench) -> Outcome<()> {
         let row = |index: usize| session_row("u", &format!("s{index:03}"), &status, round);
         let batch = presence(bucket, (0..ROWS).map(row).collect());
         let request = session.number();
-        session.store_send(StoreCommand::Write { request, batch })?;
+        session.store_send(StoreCommand::Write { request, batch: batch.into() })?;
         requests.push(request);
         for _ in 0..3 {
             let request = session.number();
@@ -101,7 +101,7 @@ fn requests_in_flight_are_each_answered_once(bench: &mut dyn Bench) -> Outcome<(
     for index in 0..50 {
         let (write, read) = (session.number(), session.number());
         let batch = presence(bucket, vec![session_row("u", &index.to_string(), "x", 1)]);
-        session.store_send(StoreCommand::Write { request: write, batch })?;
+        session.store_send(StoreCommand::Write { request: write, batch: batch.into() })?;
         let query = query(&PRESENCE, bucket, slice(&[]));
         session.store_send(StoreCommand::Read { request: read, query })?;
         requests.extend([(write, true), (read, false)]);
