@@ -18,15 +18,15 @@ fn cql(shape: Shape) -> String {
 fn writes_name_every_column_and_carry_their_own_timestamp() {
     assert_eq!(
         cql(Shape::Upsert { ttl: false }),
-        r#"INSERT INTO heartline.inbox ("bucket", "window", "user", "seq", "body") VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?"#
+        r#"INSERT INTO heartline."inbox" ("bucket", "window", "user", "seq", "body") VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?"#
     );
     assert_eq!(
         cql(Shape::Statics { ttl: true }),
-        r#"INSERT INTO heartline.inbox ("bucket", "window", "origin", "entries") VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"#
+        r#"INSERT INTO heartline."inbox" ("bucket", "window", "origin", "entries") VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"#
     );
     assert_eq!(
         cql(Shape::Delete),
-        r#"DELETE FROM heartline.inbox USING TIMESTAMP ? WHERE "bucket" = ? AND "window" = ? AND "user" = ? AND "seq" = ?"#
+        r#"DELETE FROM heartline."inbox" USING TIMESTAMP ? WHERE "bucket" = ? AND "window" = ? AND "user" = ? AND "seq" = ?"#
     );
 }
 
@@ -34,11 +34,11 @@ fn writes_name_every_column_and_carry_their_own_timestamp() {
 fn a_slice_restricts_the_next_column_in_the_direction_it_reads() {
     assert_eq!(
         cql(Shape::ReadSlice { prefix: 1, after: true, descending: false }),
-        r#"SELECT "user", "seq", "body" FROM heartline.inbox WHERE "bucket" = ? AND "window" = ? AND "user" = ? AND "seq" > ? LIMIT ?"#
+        r#"SELECT "user", "seq", "body" FROM heartline."inbox" WHERE "bucket" = ? AND "window" = ? AND "user" = ? AND "seq" > ? LIMIT ?"#
     );
     assert_eq!(
         cql(Shape::ReadSlice { prefix: 0, after: true, descending: true }),
-        r#"SELECT "user", "seq", "body" FROM heartline.inbox WHERE "bucket" = ? AND "window" = ? AND "user" < ? ORDER BY "user" DESC, "seq" DESC LIMIT ?"#
+        r#"SELECT "user", "seq", "body" FROM heartline."inbox" WHERE "bucket" = ? AND "window" = ? AND "user" < ? ORDER BY "user" DESC, "seq" DESC LIMIT ?"#
     );
 }
 
@@ -46,7 +46,7 @@ fn a_slice_restricts_the_next_column_in_the_direction_it_reads() {
 fn keys_are_a_list_of_tuples_or_of_values() {
     assert_eq!(
         cql(Shape::ReadKeys),
-        r#"SELECT "user", "seq", "body" FROM heartline.inbox WHERE "bucket" = ? AND "window" = ? AND ("user", "seq") IN ?"#
+        r#"SELECT "user", "seq", "body" FROM heartline."inbox" WHERE "bucket" = ? AND "window" = ? AND ("user", "seq") IN ?"#
     );
     let owners = Shape::ReadKeys.cql("heartline", &crate::table::progress::OWNERS);
     assert!(owners.ends_with(r#" AND "name" IN ?"#), "{owners}");
@@ -56,6 +56,6 @@ fn keys_are_a_list_of_tuples_or_of_values() {
 fn statics_are_read_once_per_partition() {
     assert_eq!(
         cql(Shape::ReadStatics),
-        r#"SELECT DISTINCT "origin", "entries" FROM heartline.inbox WHERE "bucket" = ? AND "window" = ?"#
+        r#"SELECT DISTINCT "origin", "entries" FROM heartline."inbox" WHERE "bucket" = ? AND "window" = ?"#
     );
 }
