@@ -45,6 +45,7 @@ pub fn trials(servers: &Arc<Servers>) -> Vec<Trial> {
         trial("acknowledged_records_survive_a_kill_of_the_broker", |servers| {
             broker_restarts(servers, Server::kill9)
         }),
+        trial("a_database_that_writes_before_it_acknowledges_is_not_warned_about", no_warning),
         trial("a_broker_that_was_stopped_comes_back_at_the_same_address", |servers| {
             broker_restarts(servers, Server::stop)
         }),
@@ -81,9 +82,16 @@ fn database_freezes(servers: &Servers) -> Result<(), Failed> {
     database.recover(2)
 }
 
+fn no_warning(servers: &Servers) -> Result<(), Failed> {
+    let _running = servers.shared();
+    let database = Database::connect(&servers.cql, "heartline_durability")?;
+    same(database.runtime.block_on(database.cql.durability_warning()), None)
+}
+
 /// A session and a partition of `progress_owners` in a keyspace of its own.
 struct Database {
     runtime: Runtime,
+    cql: Cql,
     client: CqlClient,
 }
 
@@ -97,7 +105,8 @@ impl Database {
             schema::apply(&cql).await?;
             Ok(cql)
         });
-        Ok(Self { client: CqlClient::new(connected?), runtime })
+        let cql = connected?;
+        Ok(Self { client: CqlClient::new(cql.clone()), cql, runtime })
     }
 
     fn write(&self, number: u32) -> Result<(), StoreError> {

@@ -1,8 +1,9 @@
 //! Real servers for the tests: a Kafka broker and a CQL database, one of each per test binary.
 //!
-//! In this order: those that `HEARTLINE_TEST_KAFKA` and `HEARTLINE_TEST_CQL` name; those of `docker-compose.yml` where
-//! a Docker daemon answers; otherwise Apache Kafka and Apache Cassandra, fetched with Maven into `target/servers` and
-//! run on free ports. What was started here ends with this process, however that ends.
+//! In this order: those that `HEARTLINE_TEST_KAFKA` and `HEARTLINE_TEST_CQL` name; those of
+//! `docker-compose.yml` where a Docker daemon answers; otherwise Apache Kafka and Apache Cassandra, fetched
+//! with Maven into `target/servers` and run on free ports. What was started here ends with this process,
+//! however that ends.
 
 mod cassandra;
 mod compose;
@@ -145,7 +146,8 @@ impl Server {
         }
     }
 
-    /// Starts a server that was stopped or killed, with the same address and data, and returns when it is ready.
+    /// Starts a server that was stopped or killed, with the same address and data, and returns when it is
+    /// ready.
     pub fn start(&self) -> Result<()> {
         match &self.control {
             Control::None => self.not_ours()?,

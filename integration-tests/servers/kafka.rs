@@ -57,7 +57,8 @@ fn format_storage(java: &Path, jars: &Path, properties: &Path, log: &Path) -> Re
     run(&mut command, log, Duration::from_secs(60)).context("cannot format the broker's storage")
 }
 
-/// One copy of everything, few internal partitions, no waiting for further members; all timeouts as a broker has them.
+/// One copy of everything, few internal partitions, no waiting for further members; all timeouts as a broker
+/// has them.
 fn server_properties(home: &Path, port: u16, controller_port: u16) -> String {
     let data: PathBuf = home.join("data");
     format!(

@@ -32,7 +32,8 @@ pub struct Process {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    /// Reads a pipe that only this process writes to; at its end, however that comes, it kills the child by its id.
+    /// Reads a pipe that only this process writes to; at its end, however that comes, it kills the child by
+    /// its id.
     watchdog: Child,
 }
 

@@ -32,9 +32,9 @@ static ENTRIES: Table = Table {
         column("flag", Kind::Boolean),
     ],
 };
-const CREATE_ENTRIES: &str = "CREATE TABLE \"entries\" (bucket int, user text, seq bigint, origin bigint static, \
-                              note text static, number int, big bigint, body text, flag boolean, \
-                              PRIMARY KEY ((bucket), user, seq))";
+const CREATE_ENTRIES: &str = "CREATE TABLE \"entries\" (bucket int, user text, seq bigint, \
+     origin bigint static, note text static, number int, big bigint, body text, flag boolean, \
+     PRIMARY KEY ((bucket), user, seq))";
 
 static CHUNKS: Table = Table {
     name: "chunks",
