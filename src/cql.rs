@@ -1,10 +1,11 @@
 //! The store on a CQL database: ScyllaDB, or Apache Cassandra 5, which speaks the same dialect.
 //!
-//! The way of a command: [`CqlStore::submit`](Store::submit) spawns it on the runtime; it is checked against the table's
-//! description (`validate`), waits for its share of what may be in flight (`session`), is bound to statements that were
-//! generated from the description and prepared once (`statement`, `bind`), and is sent to a replica of its partition.
-//! The driver retries nothing: what failed is classified (`error`) and the engine's own loop decides. One session,
-//! [`Cql`], serves all stores and clients of a process and outlives restarts of the database.
+//! The way of a command: [`CqlStore::submit`](Store::submit) spawns it on the runtime; it is checked against
+//! the table's description (`validate`), waits for its share of what may be in flight (`session`), is bound
+//! to statements that were generated from the description and prepared once (`statement`, `bind`), and is
+//! sent to a replica of its partition. The driver retries nothing: what failed is classified (`error`) and
+//! the engine's own loop decides. One session, [`Cql`], serves all stores and clients of a process and
+//! outlives restarts of the database.
 
 mod bind;
 mod config;
@@ -39,7 +40,8 @@ pub use self::{
 /// Called after each event, from a thread of the runtime: whoever polls the store has something to fetch.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// The store of one engine. What it holds beyond the commands under way is bounded by what the engine submits.
+/// The store of one engine. What it holds beyond the commands under way is bounded by what the engine
+/// submits.
 pub struct CqlStore {
     cql: Cql,
     runtime: Handle,
@@ -112,8 +114,8 @@ async fn perform(cql: &Cql, command: StoreCommand) -> StoreEvent {
     }
 }
 
-/// Sends the answer to a request when it is dropped, so that every request has exactly one: the engine waits for it
-/// without a deadline, also when the future that should have produced it was cancelled or panicked.
+/// Sends the answer to a request when it is dropped, so that every request has exactly one: the engine waits
+/// for it without a deadline, also when the future that should have produced it was cancelled or panicked.
 struct Answer {
     request: RequestId,
     event: Option<StoreEvent>,

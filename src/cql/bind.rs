@@ -142,8 +142,8 @@ fn check_count(
     if given == taken { Ok(()) } else { Err(SerializationError::new(Miscounted { given, taken })) }
 }
 
-/// Reads a row whose columns are `clustering`, then `cells`. `None` stands for the statics of a partition that has no
-/// row: their clustering is null.
+/// Reads a row whose columns are `clustering`, then `cells`. `None` stands for the statics of a partition
+/// that has no row: their clustering is null.
 ///
 /// # Errors
 /// With a sentence about the column, when a value is not of the column's kind: the table is not as described.

@@ -41,8 +41,8 @@ pub enum ConnectError {
     Unreachable { nodes: String, reason: String },
 }
 
-/// Connects, trying again until `connect_timeout` is over: a database that is just starting is waited for. Afterwards
-/// the session reconnects by itself, for ever.
+/// Connects, trying again until `connect_timeout` is over: a database that is just starting is waited for.
+/// Afterwards the session reconnects by itself, for ever.
 ///
 /// # Errors
 /// With the last reason when the time is over; at once when trying again cannot help.
@@ -99,7 +99,8 @@ fn builder(config: &CqlConfig) -> Result<SessionBuilder, ConnectError> {
     Ok(builder)
 }
 
-/// Certificates are verified against `ca_file` or the system's; names are not, since nodes are discovered by address.
+/// Certificates are verified against `ca_file` or the system's; names are not, since nodes are discovered by
+/// address.
 fn tls_context(tls: &Tls) -> Result<SslConnectorBuilder, ConnectError> {
     let failed = |what: &str, file: Option<&Path>| {
         let what = file.map_or_else(|| what.to_owned(), |file| format!("{what} {}", file.display()));

@@ -9,8 +9,8 @@ const COMMITLOG_SYNC: &str = "SELECT value FROM system_views.settings WHERE name
 const REPLICATION: &str = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?";
 
 impl Cql {
-    /// A sentence to log at the start when acknowledged writes can be lost: the only copy of a row is acknowledged
-    /// before it is on disk. `None` also when the database doesn't tell.
+    /// A sentence to log at the start when acknowledged writes can be lost: the only copy of a row is
+    /// acknowledged before it is on disk. `None` also when the database doesn't tell.
     pub async fn durability_warning(&self) -> Option<String> {
         let sync = self.session().query_unpaged(COMMITLOG_SYNC, ()).await.ok()?.into_rows_result().ok()?;
         let (sync,) = sync.single_row::<(String,)>().ok()?;
@@ -21,9 +21,9 @@ impl Cql {
         let keyspace = self.keyspace();
         (sync == "periodic" && copies(&replication) <= 1).then(|| {
             format!(
-                "keyspace {keyspace} keeps one copy of each row and the database acknowledges writes before they are \
-                 on disk (commitlog_sync: periodic): a crash can lose acknowledged rows. Set commitlog_sync: batch \
-                 or group, or replicate; heartline rebuild repairs such a loss"
+                "keyspace {keyspace} keeps one copy of each row and the database acknowledges writes \
+                 before they are on disk (commitlog_sync: periodic): a crash can lose acknowledged rows. \
+                 Set commitlog_sync: batch or group, or replicate; heartline rebuild repairs such a loss"
             )
         })
     }

@@ -1,6 +1,7 @@
 //! What the driver's errors mean: try again, or the same statement will fail again.
 //!
-//! In doubt it is retriable: a write that is repeated does no harm, whereas a permanent error halts a partition.
+//! In doubt it is retriable: a write that is repeated does no harm, whereas a permanent error halts a
+//! partition.
 
 use std::fmt::Display;
 
@@ -39,7 +40,8 @@ pub(super) fn classify(error: &ExecutionError) -> StoreErrorClass {
     }
 }
 
-/// Whether the statement's id on the server is no longer the one that was prepared: preparing it anew is the cure.
+/// Whether the statement's id on the server is no longer the one that was prepared: preparing it anew is the
+/// cure.
 pub(super) fn needs_preparing(error: &ExecutionError) -> bool {
     matches!(
         error,

@@ -1,8 +1,8 @@
 //! The keyspace and its tables: what is to be done, doing it, and whether it is as this program needs it.
 //!
-//! The numbered files under `schemas/table/` are compiled in. What was applied is recorded in `heartline_migrations`
-//! with a checksum, so that a file that was edited afterwards, a newer program's migration and a table that somebody
-//! changed by hand are all noticed.
+//! The numbered files under `schemas/table/` are compiled in. What was applied is recorded in
+//! `heartline_migrations` with a checksum, so that a file that was edited afterwards, a newer program's
+//! migration and a table that somebody changed by hand are all noticed.
 
 mod difference;
 mod files;
@@ -75,15 +75,15 @@ impl fmt::Display for Plan {
 
 /// What is missing.
 ///
-/// # Errors
-/// `Mismatch` when what was applied differs from this program's migrations: then nothing should be applied on top.
+/// # Errors `Mismatch` when what was applied differs from this program's migrations: then nothing should be
+/// applied on top.
 pub async fn plan(cql: &Cql) -> Result<Plan, SchemaError> {
     plan_of(cql, MIGRATIONS).await
 }
 
-/// Applies what is missing and returns it. Applying again does nothing; an apply that was interrupted is completed by
-/// the next one. Run one at a time: two at once do the same work twice, and databases before transactional cluster
-/// metadata may take a table that two nodes create at once for two.
+/// Applies what is missing and returns it. Applying again does nothing; an apply that was interrupted is
+/// completed by the next one. Run one at a time: two at once do the same work twice, and databases before
+/// transactional cluster metadata may take a table that two nodes create at once for two.
 ///
 /// The session's current keyspace is changed on the way: the files name tables without one.
 pub async fn apply(cql: &Cql) -> Result<Plan, SchemaError> {

@@ -107,8 +107,8 @@ impl Cql {
         self.shared.session.execute_unpaged(&prepared, values).await
     }
 
-    /// One unlogged batch: one partition of one table, hence one mutation. The driver sends it to a replica of the first
-    /// statement's partition, which is that of all.
+    /// One unlogged batch: one partition of one table, hence one mutation. The driver sends it to a replica
+    /// of the first statement's partition, which is that of all.
     async fn send_batch(&self, batch: &WriteBatch) -> Result<QueryResult, ExecutionError> {
         let mut shapes: Vec<(Shape, Arc<PreparedStatement>)> = Vec::with_capacity(4);
         let mut statements = Vec::with_capacity(batch.statements.len());

@@ -56,7 +56,7 @@ impl Shape {
 
     /// The statement's text. Values are bound in the order of its question marks.
     pub(super) fn cql(self, keyspace: &str, table: &Table) -> String {
-        let name = format!("{keyspace}.{}", table.name);
+        let name = format!("{keyspace}.\"{}\"", table.name);
         match self {
             Self::Upsert { ttl } => insert(&name, &[table.partition, table.clustering, table.cells], ttl),
             Self::Statics { ttl } => insert(&name, &[table.partition, table.statics], ttl),

@@ -1,4 +1,5 @@
-//! What is refused before the database is asked: it would answer some of it with a failed quorum, some with silence.
+//! What is refused before the database is asked: it would answer some of it with a failed quorum, some with
+//! silence.
 
 use crate::{
     store::{Change, Query, Select, Statement, StoreError, WriteBatch},

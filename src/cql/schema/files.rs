@@ -37,8 +37,8 @@ impl Migration {
         format!("{}_{}.cql", self.number(), self.name)
     }
 
-    /// CRC-32 of the statements without comments and layout, in hexadecimal: against accidents, not against malice. A
-    /// comment may be corrected after the file was applied, a statement may not.
+    /// CRC-32 of the statements without comments and layout, in hexadecimal: against accidents, not against
+    /// malice. A comment may be corrected after the file was applied, a statement may not.
     #[must_use]
     pub fn checksum(&self) -> String {
         let mut crc = crc32fast::Hasher::new();
@@ -53,7 +53,8 @@ impl Migration {
     }
 }
 
-/// The statements of a file, without comments. Quoted texts are respected, nested comments don't exist in CQL.
+/// The statements of a file, without comments. Quoted texts are respected, nested comments don't exist in
+/// CQL.
 pub(super) fn statements(text: &str) -> Vec<String> {
     let mut statements = Vec::new();
     let mut statement = String::new();

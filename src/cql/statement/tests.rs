@@ -10,23 +10,27 @@ static INBOX: Table = Table {
     cells: &[column("body", Kind::Blob)],
 };
 
+/// With ' for ", which would need escapes below.
 fn cql(shape: Shape) -> String {
-    shape.cql("heartline", &INBOX)
+    shape.cql("heartline", &INBOX).replace('"', "'")
 }
 
 #[test]
 fn writes_name_every_column_and_carry_their_own_timestamp() {
     assert_eq!(
         cql(Shape::Upsert { ttl: false }),
-        r#"INSERT INTO heartline.inbox ("bucket", "window", "user", "seq", "body") VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?"#
+        "INSERT INTO heartline.'inbox' ('bucket', 'window', 'user', 'seq', 'body') VALUES (?, \
+         ?, ?, ?, ?) USING TIMESTAMP ?"
     );
     assert_eq!(
         cql(Shape::Statics { ttl: true }),
-        r#"INSERT INTO heartline.inbox ("bucket", "window", "origin", "entries") VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"#
+        "INSERT INTO heartline.'inbox' ('bucket', 'window', 'origin', 'entries') VALUES (?, \
+         ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
     );
     assert_eq!(
         cql(Shape::Delete),
-        r#"DELETE FROM heartline.inbox USING TIMESTAMP ? WHERE "bucket" = ? AND "window" = ? AND "user" = ? AND "seq" = ?"#
+        "DELETE FROM heartline.'inbox' USING TIMESTAMP ? WHERE 'bucket' = ? AND 'window' = ? \
+         AND 'user' = ? AND 'seq' = ?"
     );
 }
 
@@ -34,11 +38,13 @@ fn writes_name_every_column_and_carry_their_own_timestamp() {
 fn a_slice_restricts_the_next_column_in_the_direction_it_reads() {
     assert_eq!(
         cql(Shape::ReadSlice { prefix: 1, after: true, descending: false }),
-        r#"SELECT "user", "seq", "body" FROM heartline.inbox WHERE "bucket" = ? AND "window" = ? AND "user" = ? AND "seq" > ? LIMIT ?"#
+        "SELECT 'user', 'seq', 'body' FROM heartline.'inbox' WHERE 'bucket' = ? AND 'window' \
+         = ? AND 'user' = ? AND 'seq' > ? LIMIT ?"
     );
     assert_eq!(
         cql(Shape::ReadSlice { prefix: 0, after: true, descending: true }),
-        r#"SELECT "user", "seq", "body" FROM heartline.inbox WHERE "bucket" = ? AND "window" = ? AND "user" < ? ORDER BY "user" DESC, "seq" DESC LIMIT ?"#
+        "SELECT 'user', 'seq', 'body' FROM heartline.'inbox' WHERE 'bucket' = ? AND 'window' \
+         = ? AND 'user' < ? ORDER BY 'user' DESC, 'seq' DESC LIMIT ?"
     );
 }
 
@@ -46,16 +52,18 @@ fn a_slice_restricts_the_next_column_in_the_direction_it_reads() {
 fn keys_are_a_list_of_tuples_or_of_values() {
     assert_eq!(
         cql(Shape::ReadKeys),
-        r#"SELECT "user", "seq", "body" FROM heartline.inbox WHERE "bucket" = ? AND "window" = ? AND ("user", "seq") IN ?"#
+        "SELECT 'user', 'seq', 'body' FROM heartline.'inbox' WHERE 'bucket' = ? AND 'window' \
+         = ? AND ('user', 'seq') IN ?"
     );
-    let owners = Shape::ReadKeys.cql("heartline", &crate::table::progress::OWNERS);
-    assert!(owners.ends_with(r#" AND "name" IN ?"#), "{owners}");
+    let owners = Shape::ReadKeys.cql("heartline", &crate::table::progress::OWNERS).replace('"', "'");
+    assert!(owners.ends_with(" AND 'name' IN ?"), "{owners}");
 }
 
 #[test]
 fn statics_are_read_once_per_partition() {
     assert_eq!(
         cql(Shape::ReadStatics),
-        r#"SELECT DISTINCT "origin", "entries" FROM heartline.inbox WHERE "bucket" = ? AND "window" = ?"#
+        "SELECT DISTINCT 'origin', 'entries' FROM heartline.'inbox' WHERE 'bucket' = ? AND \
+         'window' = ?"
     );
 }

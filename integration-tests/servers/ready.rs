@@ -1,0 +1,37 @@
+//! Whether a server answers, not merely whether its port is open.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use rdkafka::{
+    ClientConfig,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use scylla::client::session_builder::SessionBuilder;
+
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The broker at `address` answers a metadata request.
+pub fn kafka(address: &str) -> Result<()> {
+    let client: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", address)
+        .set("reconnect.backoff.max.ms", "500")
+        .set_log_level(RDKafkaLogLevel::Emerg)
+        .create()?;
+    let metadata = client.fetch_metadata(None, ATTEMPT_TIMEOUT)?;
+    if metadata.brokers().is_empty() { bail!("it knows no broker yet") } else { Ok(()) }
+}
+
+/// The database at `address` answers a query.
+pub fn cql(address: &str) -> Result<()> {
+    let query = async {
+        let session = SessionBuilder::new().known_node(address).build().await?;
+        session.query_unpaged("SELECT release_version FROM system.local", ()).await?;
+        Ok(())
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::time::timeout(ATTEMPT_TIMEOUT, query).await.map_err(|_| anyhow!("no answer"))?
+    })
+}
