@@ -3,7 +3,7 @@ use fastrand::Rng;
 
 use super::{Rig, transaction};
 use crate::{
-    log::{LogCommand, LogEvent},
+    log::{AssignmentId, LogCommand, LogEvent},
     sim::{Delivery, Fault, Keep, PodEvent, PodId, Settings},
 };
 
@@ -18,12 +18,13 @@ fn turmoil(seed: u64, keep: Keep, for_ms: u64) -> Rig {
     for pod in &pods {
         begin(&mut rig, *pod);
     }
+    let mut assignments = [None; 3];
     let (mut next_ms, mut id) = (0, 0);
     while rig.network.now_ms() < for_ms {
         next_ms += 20;
         while let Some((_, Delivery { pod, event, .. })) = rig.network.next_event_until(next_ms) {
             id += 1;
-            react(&mut rig, pod, event, id);
+            react(&mut rig, pod, event, id, &mut assignments[pod.0 as usize]);
         }
         let _ = rig.network.append(super::INPUT, random.u32(0..4), Default::default());
         let pod = pods[random.usize(0..pods.len())];
@@ -33,7 +34,10 @@ fn turmoil(seed: u64, keep: Keep, for_ms: u64) -> Rig {
             2 => rig.network.outage(3_000),
             3 => rig.network.expire_session(pod),
             4..20 => rig.network.resume(pod),
-            20..30 if !rig.network.is_alive(pod) => begin(&mut rig, pod),
+            20..30 if !rig.network.is_alive(pod) => {
+                assignments[pod.0 as usize] = None;
+                begin(&mut rig, pod);
+            }
             _ => {}
         }
     }
@@ -45,23 +49,31 @@ fn begin(rig: &mut Rig, pod: PodId) {
     rig.log(pod, LogCommand::OpenProducer { name: format!("pod-{}", pod.0) });
 }
 
-fn react(rig: &mut Rig, pod: PodId, event: PodEvent, id: u64) {
+/// An engine without any sense; `assignment` is what the pod has been given in this life.
+fn react(rig: &mut Rig, pod: PodId, event: PodEvent, id: u64, assignment: &mut Option<AssignmentId>) {
     let PodEvent::Log(event) = event else { return };
+    let poll = LogCommand::Poll { records_max: 50, bytes_max: 10_000, wait_ms: 500 };
+    let reopen = LogCommand::OpenProducer { name: format!("pod-{}", pod.0) };
     let commands = match event {
-        LogEvent::ProducerOpened => vec![LogCommand::Join],
-        LogEvent::ProducerFailed { .. } => vec![LogCommand::OpenProducer { name: format!("pod-{}", pod.0) }],
-        LogEvent::Assigned { assignment, partitions, .. } => {
+        LogEvent::ProducerOpened => match *assignment {
+            None => vec![LogCommand::Join],
+            Some(assignment) => vec![transaction(id, assignment, id as i64)],
+        },
+        LogEvent::ProducerFailed { .. } => vec![reopen],
+        LogEvent::TransactionEnded { .. } => vec![reopen],
+        LogEvent::Assigned { assignment: given, partitions, .. } => {
+            let is_first = assignment.replace(given).is_none();
             let fetch = |partition: &u32| LogCommand::Fetch { partition: *partition, from: 0, fetch: id };
-            let poll = LogCommand::Poll { records_max: 50, bytes_max: 10_000, wait_ms: 500 };
-            partitions.iter().map(fetch).chain([poll, transaction(id, assignment, id as i64)]).collect()
+            let first = [poll, transaction(id, given, id as i64)].into_iter().filter(|_| is_first);
+            partitions.iter().map(fetch).chain(first).collect()
         }
         // Some engines hang for longer than the group waits.
-        LogEvent::Revoking { .. } if id % 8 == 0 => Vec::new(),
+        LogEvent::Revoking { .. } if id.is_multiple_of(8) => Vec::new(),
         LogEvent::Revoking { .. } => vec![LogCommand::Release],
         LogEvent::Polled { .. } => vec![
             LogCommand::Beacon { partition: 0, value: Bytes::from_static(b"beacon") },
             LogCommand::Fetch { partition: (id % 4) as u32, from: id as i64 % 100, fetch: id },
-            LogCommand::Poll { records_max: 50, bytes_max: 10_000, wait_ms: 500 },
+            poll,
         ],
         _ => Vec::new(),
     };
