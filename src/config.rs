@@ -3,16 +3,11 @@
 //! What was written ([`settings::Settings`]) and what it means ([`Config`]) are different types: whoever holds a
 //! `Config` holds one that was checked. Errors name the place where the offending value was written.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
 use secrecy::SecretString;
 
-use crate::record::beacon::Parameters;
+use crate::{cql::CqlConfig, kafka::config::Connection, record::beacon::Parameters};
 
 mod http;
 mod kafka;
@@ -29,74 +24,27 @@ pub const DEFAULT_FILE: &str = "heartline.toml";
 /// The checked configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub kafka: KafkaConfig,
-    pub store: StoreConfig,
+    pub kafka: KafkaSection,
+    pub store: CqlConfig,
     /// What this pod's beacons will announce.
     pub presence: Parameters,
-    pub http: HttpConfig,
+    pub http: HttpSection,
 }
 
 #[derive(Debug, Clone)]
-pub struct KafkaConfig {
-    /// `host:port`, at least one.
-    pub brokers: Vec<String>,
+pub struct KafkaSection {
+    /// The brokers, and further properties for librdkafka of which none breaks a promise.
+    pub connection: Connection,
     pub group_prefix: String,
-    /// The name of this pod.
+    /// The name of this pod; transactional ids carry it.
     pub instance: String,
-    pub session_timeout_ms: u64,
+    pub session_timeout: Duration,
     /// Below the session timeout.
-    pub transaction_timeout_ms: u64,
-    /// Further properties for librdkafka; none of them breaks a promise.
-    pub librdkafka: BTreeMap<String, String>,
-    /// Further properties whose values must never be shown.
-    pub librdkafka_secrets: BTreeMap<String, SecretString>,
+    pub transaction_timeout: Duration,
 }
 
 #[derive(Debug, Clone)]
-pub struct StoreConfig {
-    /// `host:port`, at least one.
-    pub nodes: Vec<String>,
-    /// A lower-case CQL identifier.
-    pub keyspace: String,
-    pub replication: Replication,
-    pub consistency: Consistency,
-    pub local_dc: Option<String>,
-    pub credentials: Option<Credentials>,
-    pub tls: Option<Tls>,
-}
-
-/// Copies of every row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Replication {
-    Simple(u16),
-    PerDataCentre(BTreeMap<String, u16>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Consistency {
-    One,
-    Quorum,
-    All,
-    LocalOne,
-    LocalQuorum,
-    EachQuorum,
-}
-
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    pub username: String,
-    pub password: SecretString,
-}
-
-/// TLS to the store: the authority, and the client's certificate with its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    pub ca_file: PathBuf,
-    pub client: Option<(PathBuf, PathBuf)>,
-}
-
-#[derive(Debug, Clone)]
-pub struct HttpConfig {
+pub struct HttpSection {
     pub listen: SocketAddr,
     /// Present whenever `listen` is not loopback.
     pub token: Option<SecretString>,

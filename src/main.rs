@@ -1,1 +1,9 @@
-fn main() {}
+//! The binary: flags in, exit code out.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    heartline::cli::Cli::parse().main()
+}

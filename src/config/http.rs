@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use super::{
-    HttpConfig, secret_from_file,
+    HttpSection, secret_from_file,
     settings::{ConfigError, Settings},
 };
 
-pub(super) fn checked(settings: &Settings) -> Result<HttpConfig, ConfigError> {
+pub(super) fn checked(settings: &Settings) -> Result<HttpSection, ConfigError> {
     let text = settings.text("http.listen")?;
     let listen: SocketAddr = text.parse().map_err(|_| {
         settings.bad("http.listen", format!("'{text}' is no address; write IP:PORT, such as 127.0.0.1:7700"))
@@ -21,5 +21,5 @@ pub(super) fn checked(settings: &Settings) -> Result<HttpConfig, ConfigError> {
             ),
         ));
     }
-    Ok(HttpConfig { listen, token })
+    Ok(HttpSection { listen, token })
 }

@@ -1,45 +1,17 @@
 //! `[kafka]` and what may be passed on to librdkafka.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::ExposeSecret;
 
 use super::{
-    KafkaConfig, secret_from_file,
+    KafkaSection, secret_from_file,
     settings::{ConfigError, LIBRDKAFKA, Settings},
 };
-use crate::id::check_id;
-
-/// Properties that would break a promise, or that the configuration has a key of its own for; with what to do instead.
-const REFUSED: &[(&[&str], &str)] = &[
-    (&["bootstrap.servers", "metadata.broker.list"], "write kafka.brokers"),
-    (&["client.id", "transactional.id", "group.instance.id"], "write kafka.instance"),
-    (&["group.id"], "write kafka.group_prefix"),
-    (&["session.timeout.ms"], "write kafka.session_timeout"),
-    (&["transaction.timeout.ms"], "write kafka.transaction_timeout"),
-    (
-        &["enable.auto.commit", "auto.commit.interval.ms", "enable.auto.offset.store"],
-        "offsets are committed within the transactions only",
-    ),
-    (&["isolation.level"], "inputs are read committed only"),
-    (
-        &["enable.idempotence", "acks", "request.required.acks", "retries", "message.send.max.retries"],
-        "every record is acknowledged by all replicas, once",
-    ),
-    (
-        &["max.in.flight", "max.in.flight.requests.per.connection", "enable.gapless.guarantee"],
-        "the order of records depends on it",
-    ),
-    (&["message.timeout.ms", "delivery.timeout.ms"], "it follows from kafka.transaction_timeout"),
-    (&["auto.offset.reset"], "an offset that is gone halts the partition"),
-    (&["partitioner"], "keys are placed by murmur2"),
-    (
-        &["partition.assignment.strategy", "group.protocol", "group.remote.assignor"],
-        "fencing depends on the range assignor",
-    ),
-    (&["allow.auto.create.topics"], "topics are made by `heartline topics apply`"),
-    (&["enable.partition.eof", "message.max.bytes"], "the worker sets it"),
-];
+use crate::{
+    id::check_id,
+    kafka::config::{Connection, REFUSED},
+};
 
 /// Properties whose values are secrets: they are named by file.
 const SECRETS: &[&str] = &[
@@ -51,7 +23,7 @@ const SECRETS: &[&str] = &[
     "ssl.keystore.password",
 ];
 
-pub(super) fn checked(settings: &Settings) -> Result<KafkaConfig, ConfigError> {
+pub(super) fn checked(settings: &Settings) -> Result<KafkaSection, ConfigError> {
     let name = |key: &str| {
         let text = settings.text(key)?;
         check_id(text).map_err(|error| settings.bad(key, error.to_string()))?;
@@ -62,7 +34,7 @@ pub(super) fn checked(settings: &Settings) -> Result<KafkaConfig, ConfigError> {
         None => random_instance(),
     };
     let session_timeout_ms = bounded_ms(settings, "kafka.session_timeout", 6_000, 300_000)?;
-    let transaction_timeout_ms = bounded_ms(settings, "kafka.transaction_timeout", 1_000, 300_000)?;
+    let transaction_timeout_ms = bounded_ms(settings, "kafka.transaction_timeout", 2_000, 300_000)?;
     if transaction_timeout_ms >= session_timeout_ms {
         return Err(settings.bad(
             "kafka.transaction_timeout",
@@ -72,15 +44,15 @@ pub(super) fn checked(settings: &Settings) -> Result<KafkaConfig, ConfigError> {
             ),
         ));
     }
-    let (librdkafka, librdkafka_secrets) = librdkafka(settings)?;
-    Ok(KafkaConfig {
-        brokers: addresses(settings, "kafka.brokers")?,
+    let brokers = addresses(settings, "kafka.brokers")?;
+    let connection = Connection::new(&brokers, properties(settings)?)
+        .map_err(|error| settings.bad("kafka.brokers", error.to_string()))?;
+    Ok(KafkaSection {
+        connection,
         group_prefix: name("kafka.group_prefix")?,
         instance,
-        session_timeout_ms,
-        transaction_timeout_ms,
-        librdkafka,
-        librdkafka_secrets,
+        session_timeout: Duration::from_millis(session_timeout_ms),
+        transaction_timeout: Duration::from_millis(transaction_timeout_ms),
     })
 }
 
@@ -104,15 +76,13 @@ fn bounded_ms(settings: &Settings, key: &str, min_ms: u64, max_ms: u64) -> Resul
     }
 }
 
-type Properties = (BTreeMap<String, String>, BTreeMap<String, SecretString>);
-
-fn librdkafka(settings: &Settings) -> Result<Properties, ConfigError> {
+/// What is passed on to librdkafka, secrets read from their files. [`Connection`] shows none of the values.
+fn properties(settings: &Settings) -> Result<BTreeMap<String, String>, ConfigError> {
     let mut properties = BTreeMap::new();
-    let mut secrets = BTreeMap::new();
     for (name, value) in settings.below(LIBRDKAFKA) {
         let key = format!("{LIBRDKAFKA}{name}");
-        if let Some((_, instead)) = REFUSED.iter().find(|(names, _)| names.contains(&name)) {
-            return Err(settings.bad(&key, format!("may not be set: {instead}")));
+        if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+            return Err(settings.bad(&key, format!("cannot be set: {reason}")));
         }
         if SECRETS.contains(&name) {
             return Err(
@@ -122,14 +92,14 @@ fn librdkafka(settings: &Settings) -> Result<Properties, ConfigError> {
         match name.strip_suffix("_file").filter(|name| SECRETS.contains(name)) {
             Some(name) => {
                 let secret = secret_from_file(settings, &key)?;
-                secrets.extend(secret.map(|secret| (name.to_owned(), secret)));
+                properties.extend(secret.map(|secret| (name.to_owned(), secret.expose_secret().to_owned())));
             }
             None => {
                 properties.insert(name.to_owned(), value?);
             }
         }
     }
-    Ok((properties, secrets))
+    Ok(properties)
 }
 
 /// Host name and a random part: names must differ even between pods that think they run on the same host.

@@ -3,68 +3,46 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    Consistency, Credentials, Replication, StoreConfig, Tls, secret_from_file,
+    secret_from_file,
     settings::{ConfigError, REPLICATION, Settings},
 };
+use crate::cql::{Consistency, CqlConfig, Credentials, Replication, Tls};
 
-/// Characters of a keyspace's name.
-const KEYSPACE_LENGTH_MAX: usize = 48;
+const CONSISTENCIES: &[(&str, Consistency)] = &[
+    ("one", Consistency::One),
+    ("quorum", Consistency::Quorum),
+    ("all", Consistency::All),
+    ("local_one", Consistency::LocalOne),
+    ("local_quorum", Consistency::LocalQuorum),
+    ("each_quorum", Consistency::EachQuorum),
+];
 
-impl Consistency {
-    pub const ALL: [Self; 6] =
-        [Self::One, Self::Quorum, Self::All, Self::LocalOne, Self::LocalQuorum, Self::EachQuorum];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::One => "one",
-            Self::Quorum => "quorum",
-            Self::All => "all",
-            Self::LocalOne => "local_one",
-            Self::LocalQuorum => "local_quorum",
-            Self::EachQuorum => "each_quorum",
-        }
-    }
-}
-
-pub(super) fn checked(settings: &Settings) -> Result<StoreConfig, ConfigError> {
+pub(super) fn checked(settings: &Settings) -> Result<CqlConfig, ConfigError> {
     let nodes = super::kafka::addresses(settings, "store.nodes")?;
-    let keyspace = settings.text("store.keyspace")?;
-    let plain = keyspace.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if !plain
-        || !keyspace.starts_with(|c: char| c.is_ascii_lowercase())
-        || keyspace.len() > KEYSPACE_LENGTH_MAX
-    {
-        return Err(settings.bad(
-            "store.keyspace",
-            "must be a lower-case letter followed by up to 47 lower-case letters, digits or '_'",
-        ));
-    }
-    let consistency = settings.text("store.consistency")?;
-    let consistency =
-        Consistency::ALL.into_iter().find(|known| known.name() == consistency).ok_or_else(|| {
-            let names = Consistency::ALL.map(Consistency::name).join(", ");
-            settings.bad("store.consistency", format!("must be one of {names}"))
-        })?;
-    Ok(StoreConfig {
-        nodes,
-        keyspace: keyspace.to_owned(),
-        replication: replication(settings)?,
-        consistency,
-        local_dc: settings.optional_text("store.local_dc")?.map(str::to_owned),
-        credentials: credentials(settings)?,
-        tls: tls(settings)?,
-    })
+    let mut config = CqlConfig::new(nodes, settings.text("store.keyspace")?)
+        .map_err(|error| settings.bad("store.keyspace", error.to_string()))?;
+    let name = settings.text("store.consistency")?;
+    let known = CONSISTENCIES.iter().find(|(known, _)| *known == name);
+    let (_, consistency) = known.ok_or_else(|| {
+        let names: Vec<&str> = CONSISTENCIES.iter().map(|(name, _)| *name).collect();
+        settings.bad("store.consistency", format!("must be one of {}", names.join(", ")))
+    })?;
+    config.consistency = *consistency;
+    config.replication = replication(settings)?;
+    config.local_dc = settings.optional_text("store.local_dc")?.map(str::to_owned);
+    config.credentials = credentials(settings)?;
+    config.tls = tls(settings)?;
+    Ok(config)
 }
 
 fn replication(settings: &Settings) -> Result<Replication, ConfigError> {
     const SIMPLE: &str = "store.replication";
     let copies = |key: &str, number: i64| match number {
-        1..=100 => Ok(number as u16),
+        1..=100 => Ok(number as u32),
         _ => Err(settings.bad(key, "must be 1 to 100 copies")),
     };
     if let Some(number) = settings.integer(SIMPLE)? {
-        return copies(SIMPLE, number).map(Replication::Simple);
+        return copies(SIMPLE, number).map(Replication::Everywhere);
     }
     let mut per_data_centre = BTreeMap::new();
     for (name, _) in settings.below(REPLICATION) {
@@ -72,7 +50,7 @@ fn replication(settings: &Settings) -> Result<Replication, ConfigError> {
         let number = settings.integer(&key)?.unwrap_or_default();
         per_data_centre.insert(name.to_owned(), copies(&key, number)?);
     }
-    Ok(Replication::PerDataCentre(per_data_centre))
+    Ok(Replication::ByDatacenter(per_data_centre))
 }
 
 fn credentials(settings: &Settings) -> Result<Option<Credentials>, ConfigError> {
@@ -90,19 +68,16 @@ fn credentials(settings: &Settings) -> Result<Option<Credentials>, ConfigError> 
 
 fn tls(settings: &Settings) -> Result<Option<Tls>, ConfigError> {
     let file = |key: &str| Ok::<_, ConfigError>(settings.optional_text(key)?.map(PathBuf::from));
-    let client = match (file("store.cert_file")?, file("store.key_file")?) {
-        (None, None) => None,
-        (Some(cert), Some(key)) => Some((cert, key)),
-        (Some(_), None) => {
-            return Err(settings.bad("store.cert_file", "needs store.key_file, the certificate's key"));
-        }
-        (None, Some(_)) => return Err(settings.bad("store.key_file", "needs store.cert_file")),
+    let tls = Tls {
+        ca_file: file("store.ca_file")?,
+        certificate_file: file("store.cert_file")?,
+        key_file: file("store.key_file")?,
     };
-    match (file("store.ca_file")?, client) {
-        (None, None) => Ok(None),
-        (Some(ca_file), client) => Ok(Some(Tls { ca_file, client })),
-        (None, Some(_)) => {
-            Err(settings.bad("store.cert_file", "needs store.ca_file, the authority of the nodes"))
+    match (&tls.certificate_file, &tls.key_file) {
+        (Some(_), None) => {
+            Err(settings.bad("store.cert_file", "needs store.key_file, the certificate's key"))
         }
+        (None, Some(_)) => Err(settings.bad("store.key_file", "needs store.cert_file")),
+        _ => Ok((tls != Tls::default()).then_some(tls)),
     }
 }
