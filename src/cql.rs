@@ -125,7 +125,7 @@ impl Drop for Answer {
             request: self.request,
             error: StoreError {
                 class: StoreErrorClass::Retriable,
-                message: "the request to the database ended without an answer; it will be sent again".into(),
+                message: "the request to the database ended without an answer; it may be tried again".into(),
             },
         });
         // A receiver that is gone is an engine that has stopped: nobody waits any more.
