@@ -1,6 +1,6 @@
 //! Where the parts meet: from a configuration to the servers behind it, and to the worker.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -8,18 +8,24 @@ use super::CliError;
 use crate::{
     client::{StoreClient, TopicClient},
     config::Config,
-    cql::{self, Cql, CqlClient},
+    cql::{self, Cql, CqlClient, CqlConfig},
     embedded::{Database, EmbeddedStoreClient, EmbeddedTopics},
     http::status::Status,
     kafka::{KafkaTopics, topics::KafkaTopicAdmin},
     topology::{ProcessorKind, Topology},
 };
 
+/// How long a command tries to reach the database.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+
 /// What the worker works on.
 pub enum Backend {
     Embedded(Arc<Database>),
     Servers { config: Box<Config>, cql: Cql },
 }
+
+/// What stands on the log and the store without being a worker.
+pub type Clients = (Arc<dyn TopicClient>, Arc<dyn StoreClient>);
 
 /// A worker's task.
 pub struct Work {
@@ -42,8 +48,13 @@ pub fn topic_admin(config: &Config) -> Result<KafkaTopicAdmin, CliError> {
     Ok(KafkaTopicAdmin::new(config.kafka.connection.clone())?)
 }
 
-/// A session with the database; the keyspace need not exist yet.
+/// A session with the database, for a command that somebody waits for; the keyspace need not exist yet.
 pub async fn cql(config: &Config) -> Result<Cql, CliError> {
+    Ok(cql::connect(&CqlConfig { connect_timeout: ASK_WITHIN, ..config.store.clone() }).await?)
+}
+
+/// The same for a worker, which may be started together with the database.
+pub async fn cql_for_worker(config: &Config) -> Result<Cql, CliError> {
     Ok(cql::connect(&config.store).await?)
 }
 
@@ -61,7 +72,7 @@ pub async fn database(folder: &Path, topology: &Arc<Topology>) -> Result<Arc<Dat
 
 impl Backend {
     /// What HTTP stands on.
-    pub fn clients(&self) -> Result<(Arc<dyn TopicClient>, Arc<dyn StoreClient>), CliError> {
+    pub fn clients(&self) -> Result<Clients, CliError> {
         Ok(match self {
             Self::Embedded(database) => {
                 (Arc::new(EmbeddedTopics::new(database)), Arc::new(EmbeddedStoreClient::new(database)))
@@ -72,11 +83,15 @@ impl Backend {
 }
 
 /// Runs the processors until `shutdown` turns true. An error is one that the worker cannot go on with.
-pub async fn work(mut work: Work) -> Result<(), CliError> {
-    for processor in &work.processors {
+pub async fn work(work: Work) -> Result<(), CliError> {
+    let Work { backend, topology, processors, config, status, mut shutdown } = work;
+    for processor in processors {
         let missing = "this build has no worker for it: records are kept, nothing is folded".to_owned();
-        work.status.set_missing(&format!("{processor}.worker"), Some(missing));
+        tracing::warn!(%processor, "{missing}");
+        status.set_missing(&format!("{processor}.worker"), Some(missing));
     }
-    let _ = work.shutdown.wait_for(|down| *down).await;
+    // A sender that is gone means the same: nobody is left to say it.
+    let _ = shutdown.wait_for(|down| *down).await;
+    drop((backend, topology, config));
     Ok(())
 }
