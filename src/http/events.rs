@@ -203,7 +203,7 @@ async fn store_is_current(app: &App, subscription: &Subscription, users: &[Strin
                     "stale",
                     format!(
                         "the store does not keep up with partition {partition} of heartbeats, so a snapshot \
-                         would                          have a hole; look at /v1/partitions of its owner"
+                         would have a hole; look at /v1/partitions of its owner"
                     ),
                 ));
             }
