@@ -1,6 +1,7 @@
 //! Workers as processes, on topics and a keyspace of their own, driven as a person would: by the binary's commands.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     net::TcpListener,
     path::PathBuf,
@@ -9,8 +10,13 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
-use heartline::topology::Topology;
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use heartline::{
+    client::{TailFrom, TailRecord, TopicClient as _},
+    kafka::{KafkaTopics, config::Connection},
+    record::transition::TransitionView,
+    topology::{Topic, Topology},
+};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions},
@@ -18,7 +24,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::timeout};
 
 use super::servers::Servers;
 
@@ -117,6 +123,40 @@ impl Deployment {
             ensure!(begun.elapsed() < READY_TIMEOUT, "worker {index} is not ready: {answer}");
             thread::sleep(Duration::from_millis(100));
         }
+    }
+}
+
+impl Deployment {
+    /// Every transition that a `read_committed` consumer finds, partition by partition in their order.
+    pub fn transitions(&self) -> Result<Vec<TransitionView>> {
+        let records = self.committed(Topic::Presence)?;
+        let values = records.iter().map(|record| record.value.as_deref().unwrap_or_default());
+        values
+            .map(|value| TransitionView::decode(value).map_err(|refusal| anyhow!(refusal.message)))
+            .collect()
+    }
+
+    /// Every committed record of a topic that is there now, partition by partition in their order.
+    pub fn committed(&self, topic: Topic) -> Result<Vec<TailRecord>> {
+        let runtime = Runtime::new()?;
+        let connection = Connection::new(std::slice::from_ref(&self.kafka), BTreeMap::new())?;
+        let client = KafkaTopics::new(connection)?;
+        let mut records = runtime.block_on(async {
+            let bounds = client.bounds(topic).await?;
+            let ends: BTreeMap<_, _> =
+                bounds.into_iter().filter(|(_, bounds)| bounds.end > bounds.first).collect();
+            let mut tail = client.tail(topic, TailFrom::Start).await?;
+            let mut records = Vec::new();
+            // Markers take offsets too: a silence means that everything there is was read.
+            while !ends.is_empty()
+                && let Ok(Some(record)) = timeout(Duration::from_secs(3), tail.records.recv()).await
+            {
+                records.push(record?);
+            }
+            anyhow::Ok(records)
+        })?;
+        records.sort_by_key(|record| (record.partition, record.offset));
+        Ok(records)
     }
 }
 

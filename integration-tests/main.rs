@@ -6,6 +6,7 @@ mod deployment;
 mod restarts;
 mod serve;
 mod servers;
+mod slice;
 
 use std::process::ExitCode;
 
@@ -13,6 +14,6 @@ use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = [restarts::cases(), serve::cases()];
+    let cases = [slice::cases(), restarts::cases(), serve::cases()];
     case::run(&arguments, cases.into_iter().flatten().collect())
 }
