@@ -2,11 +2,14 @@
 //! binary.
 
 mod case;
+mod chaos;
+mod crowd;
 mod deployment;
 mod restarts;
 mod serve;
 mod servers;
 mod slice;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -14,6 +17,6 @@ use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = [slice::cases(), restarts::cases(), serve::cases()];
+    let cases = [slice::cases(), chaos::cases(), restarts::cases(), serve::cases()];
     case::run(&arguments, cases.into_iter().flatten().collect())
 }
