@@ -36,7 +36,7 @@ const END: u8 = 1 << 4;
 pub(super) fn encode(bucket: &mut Bucket, clock: &LeaseClock) -> Bytes {
     let mut users: Vec<u32> = bucket.people.users().collect();
     for user in &users {
-        bucket.wake(bucket.origin, *user);
+        bucket.wake(*user, bucket.origin);
     }
     let people = &bucket.people;
     users.retain(|user| !people.may_leave(*user));

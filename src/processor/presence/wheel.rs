@@ -36,6 +36,12 @@ impl Wheel {
         }
     }
 
+    /// Entries, those left behind included.
+    #[cfg(test)]
+    pub fn entries(&self) -> usize {
+        self.slots.iter().map(Vec::len).sum()
+    }
+
     /// Moves what may be due at `clock_ms` to `fired`, each with the tick it was filed under.
     pub fn fire(&mut self, clock_ms: i64, fired: &mut Vec<(u32, u32)>) {
         let last = tick_of(clock_ms).max(self.tick);

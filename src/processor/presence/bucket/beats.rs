@@ -84,8 +84,6 @@ impl Bucket {
         self.write_row(session, beat);
         self.file(session, now.parameters);
         self.touched(now, session, Cause::Heartbeat, now.time_ms, before);
-        // What waited to be announced is over even where the status is as it was.
-        self.turn.touch(user);
         let visible = self.people.choice(user) != Some(Choice::Invisible);
         if visible && !self.people.silent(user, now.offset) {
             self.people.user_mut(user).see(now.time_ms);

@@ -37,7 +37,6 @@ impl Bucket {
 
     /// The choice of a user with a live session, or with an offline that waits, ends with the beacon that proves it.
     pub(super) fn expire_choice(&mut self, now: &Now<'_>, user: u32, until_ms: i64) {
-        self.wake(now.offset, user);
         if !self.people.silent(user, now.offset) && self.is_watched(user) {
             self.rechoose(user, until_ms, Extra::clear_choice);
         }

@@ -75,8 +75,6 @@ impl Bucket {
         };
         gone.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
         for session in gone {
-            let user = self.people.session(session).user;
-            self.wake(now.offset, user);
             self.end(now, session, Cause::GatewayGone, now.time_ms);
         }
     }

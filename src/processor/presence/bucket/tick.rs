@@ -73,17 +73,10 @@ impl Bucket {
 
     fn look_at_users(&mut self, now: &Now<'_>, items: &mut Vec<Item>) {
         for user in self.people.extras.timers_due(now.clock_ms) {
-            self.wake(now.offset, user);
             let due = self.people.edit(user, |extra| {
                 extra.tombstones.retain(|one| one.due_ms > now.clock_ms);
                 let due = extra.pending.as_ref().map(|pending| pending.due_ms);
-                let due = due.filter(|due_ms| *due_ms <= now.clock_ms);
-                if due.is_some() && now.offset < extra.silent_below {
-                    // It was announced by what the row includes already.
-                    extra.pending = None;
-                    return None;
-                }
-                due
+                due.filter(|due_ms| *due_ms <= now.clock_ms)
             });
             if let Some(due_ms) = due {
                 items.push(Item { due_ms, user, session: NO_SESSION, what: What::Announce });
