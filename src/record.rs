@@ -1,7 +1,7 @@
 //! Everything that crosses the log: one type a file, decode and encode.
 //!
-//! Decoding gives one of three answers: unreadable or invalid (a [`Refusal`]), or a valid value that borrows from the
-//! record. Nothing a producer can send makes it panic.
+//! Decoding gives one of three answers: unreadable or invalid (a [`Refusal`]), or a valid value that borrows
+//! from the record. Nothing a producer can send makes it panic.
 
 use std::fmt;
 
@@ -61,7 +61,8 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Where an output came from: the `origin` of published records (here the offset of the cause, as the contract has it).
+/// Where an output came from: the `origin` of published records (here the offset of the cause, as the
+/// contract has it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordOrigin {
     pub partition: crate::log::PartitionId,
@@ -84,3 +85,6 @@ impl RecordOrigin {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::limits::INTEGER_MAX;
 
-/// The parameters of the presence fold. In force are those of the last beacon folded; before the first, those of
-/// [`Parameters::VERSION_1`].
+/// The parameters of the presence fold. In force are those of the last beacon folded; before the first, those
+/// of [`Parameters::VERSION_1`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters {
     /// Which rules the fold follows; a pod that does not know it halts the partition.
@@ -82,8 +82,8 @@ pub(super) fn judge<'a>(object: &Object<'a>) -> Result<Beacon<'a>, Refusal> {
     })
 }
 
-/// A parameter that is left out has the constant of fold version 1. Of another version only the number is judged, and
-/// the others are taken where they can be read: the fold must get to see that version and halt.
+/// A parameter that is left out has the constant of fold version 1. Of another version only the number is
+/// judged, and the others are taken where they can be read: the fold must get to see that version and halt.
 fn judge_parameters(object: &Object<'_>) -> Result<Parameters, Refusal> {
     let object = Object::read_nested("`parameters`", object.required("parameters")?, 1)?;
     let default = Parameters::VERSION_1;
@@ -111,3 +111,6 @@ fn judge_parameters(object: &Object<'_>) -> Result<Parameters, Refusal> {
         dwell_ms: span("dwell_ms", default.dwell_ms)?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Dead letters: the original record with headers that say why it, or a part of it, was refused.
 //!
-//! A dead letter must always be producible, else one record could block its partition: whatever of the original would
-//! make it too large is cut, and a header says so.
+//! A dead letter must always be producible, else one record could block its partition: whatever of the
+//! original would make it too large is cut, and a header says so.
 
 use bytes::Bytes;
 

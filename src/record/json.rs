@@ -1,7 +1,7 @@
 //! Reading JSON strictly: one object, each key once, nothing after it, nesting bounded.
 //!
-//! serde_json judges the syntax. What it lets pass and the contract does not (duplicate keys, deep nesting, numbers
-//! that are no integers) is judged here, in this one place for all records.
+//! serde_json judges the syntax. What it lets pass and the contract does not (duplicate keys, deep nesting,
+//! numbers that are no integers) is judged here, in this one place for all records.
 
 use std::{borrow::Cow, fmt, ops::RangeInclusive};
 
@@ -59,8 +59,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Reads a value inside a record as an object, of which nothing is left to be judged but the fields themselves.
-    /// `depth` counts the objects and arrays around it.
+    /// Reads a value inside a record as an object, of which nothing is left to be judged but the fields
+    /// themselves. `depth` counts the objects and arrays around it.
     pub(super) fn read_nested(name: &str, raw: &'a RawValue, depth: usize) -> Result<Self, Refusal> {
         check_value(name, raw, depth)?;
         match kind(raw) {
@@ -89,7 +89,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Judges what is nested in this outermost object, except in the field `apart`, whose parts are judged one by one.
+    /// Judges what is nested in this outermost object, except in the field `apart`, whose parts are judged
+    /// one by one.
     pub(super) fn check_nested(&self, apart: Option<&str>) -> Result<(), Refusal> {
         self.fields
             .iter()
@@ -186,7 +187,7 @@ impl<T> Field<T> {
         }
     }
 
-    fn map<U>(self, f: impl FnOnce(T) -> U) -> Field<U> {
+    pub(super) fn map<U>(self, f: impl FnOnce(T) -> U) -> Field<U> {
         match self {
             Self::LeftOut => Field::LeftOut,
             Self::Null => Field::Null,
@@ -395,6 +396,3 @@ impl<'de> Visitor<'de> for Strict {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

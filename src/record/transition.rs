@@ -1,4 +1,5 @@
-//! `transition`: what changed in a user's public presence; on `presence`, and the last one on `presence-state`.
+//! `transition`: what changed in a user's public presence; on `presence`, and the last one on
+//! `presence-state`.
 
 use super::{RecordOrigin, Refusal, json, json::Object, json_writer::JsonWriter};
 

@@ -70,7 +70,8 @@ fn judge_beats<'a>(object: &Object<'a>) -> Result<Input<'a>, Refusal> {
 /// The valid parts of a batch, each with its index, and the refused ones.
 type Parts<T> = (Vec<(u32, T)>, Vec<RefusedPart>);
 
-/// Judges each part on its own, so that one client's mistake costs a gateway's batch no more than that one part.
+/// Judges each part on its own, so that one client's mistake costs a gateway's batch no more than that one
+/// part.
 fn judge_parts<'a, T>(
     object: &Object<'a>,
     name: &str,

@@ -4,7 +4,7 @@ use super::*;
 
 proptest! {
     #[test]
-    fn what_is_written_reads_back_the_same(text in any::<String>(), integer in any::<i64>(), boolean in any::<bool>()) {
+    fn what_is_written_reads_back_the_same((text, integer, boolean) in any::<(String, i64, bool)>()) {
         let mut writer = JsonWriter::record("sample", 0);
         writer.text("text", &text);
         writer.optional_text("absent", None);
