@@ -1,5 +1,5 @@
-//! A bucket: the unit of state. Its fold depends on the records of its own keys and on the partition's beacons, on
-//! nothing else.
+//! A bucket: the unit of state. Its fold depends on the records of its own keys and on the partition's
+//! beacons, on nothing else.
 
 use super::{
     brake::Brake,
@@ -121,8 +121,8 @@ impl Bucket {
         }
     }
 
-    /// From the origin of a user's row on, nothing sets the user apart: its state is the same as if it had never left
-    /// memory.
+    /// From the origin of a user's row on, nothing sets the user apart: its state is the same as if it had
+    /// never left memory.
     pub fn wake(&mut self, user: u32, offset: Offset) {
         if self.people.extra(user).is_some_and(|extra| (1..=offset).contains(&extra.silent_below)) {
             self.people.edit(user, |extra| extra.silent_below = 0);

@@ -29,8 +29,8 @@ enum What {
     Announce,
 }
 
-/// Leases that are over, in the order in which they are let go. A session that was heard again, or ended otherwise,
-/// leaves its entry behind: an entry counts if the session is held and still due as it says.
+/// Leases that are over, in the order in which they are let go. A session that was heard again, or ended
+/// otherwise, leaves its entry behind: an entry counts if the session is held and still due as it says.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     queue: VecDeque<(i64, u32)>,
@@ -44,8 +44,8 @@ impl Held {
 }
 
 impl Bucket {
-    /// Looks at everything that the lease clock, or the log's time, has reached. `all`: parameters changed, on which the
-    /// status of any session may depend.
+    /// Looks at everything that the lease clock, or the log's time, has reached. `all`: parameters changed,
+    /// on which the status of any session may depend.
     pub fn beacon(&mut self, now: &Now<'_>, all: bool) {
         self.end_choices(now);
         let mut items = Vec::new();
@@ -214,7 +214,7 @@ impl Bucket {
         let occurred_at_ms = one.beat_time_ms() + (item.due_ms - one.beat_clock_ms());
         let before = self.people.status(item.user);
         self.people.session_mut(item.session).set_status(status);
-        self.touched(now, item.session, Cause::Idle, occurred_at_ms, before);
+        self.touched(item.session, Cause::Idle, occurred_at_ms, before);
         // The session's own status is in its row, whether or not the user's changed.
         self.turn.change(item.user, item.session, self.people.user(item.user).live);
     }

@@ -123,8 +123,8 @@ struct Unstored {
     refreshes: Vec<Refresh>,
 }
 
-/// Folds in batches; stores late, evicts, checkpoints buckets at different moments, and crashes, all at random. A
-/// checkpoint counts once the rows below it are stored.
+/// Folds in batches; stores late, evicts, checkpoints buckets at different moments, and crashes, all at
+/// random. A checkpoint counts once the rows below it are stored.
 fn with_crashes(traffic: &[Logged], seed: u64) -> Outcome {
     let mut dice = fastrand::Rng::with_seed(seed ^ 0xdead);
     let setup = setup(PARTITIONS, BUCKETS);
@@ -328,17 +328,17 @@ impl Traffic {
                 fields.push_str(field);
             }
         }
-        format!(
-            r#"{{"v":1,"type":"heartbeat","user":"{user}","session":"s-{session}","epoch":{epoch},"counter":{counter}{fields}}}"#
-        )
+        let session =
+            format!(r#""user":"{user}","session":"s-{session}","epoch":{epoch},"counter":{counter}"#);
+        format!(r#"{{"v":1,"type":"heartbeat",{session}{fields}}}"#)
     }
 
     fn goodbye(&mut self) -> String {
         let (user, (epoch, counter), session) = (self.user(), self.pair(), self.dice.u32(..3));
         let after = if self.dice.bool() { 0 } else { self.dice.i64(0..20_000) };
-        format!(
-            r#"{{"v":1,"type":"goodbye","user":"{user}","session":"s-{session}","epoch":{epoch},"counter":{counter},"after_ms":{after}}}"#
-        )
+        let session =
+            format!(r#""user":"{user}","session":"s-{session}","epoch":{epoch},"counter":{counter}"#);
+        format!(r#"{{"v":1,"type":"goodbye",{session},"after_ms":{after}}}"#)
     }
 
     fn status(&mut self) -> String {
