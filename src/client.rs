@@ -1,6 +1,8 @@
 //! What the edges that are no engine need of a log and a store: append, follow, read. Kafka, the embedded log and their
 //! stores implement these; HTTP and the command line stand on them alone.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -10,6 +12,9 @@ use crate::{
     store::{Query, Row, StoreError, WriteBatch},
     topology::Topic,
 };
+
+/// Wakes the thread of an engine: called by its log and its store after every event they have queued, from any thread.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// A record of any topic as a consumer outside the engine reads it, committed ones only.
 #[derive(Debug, Clone)]

@@ -17,10 +17,7 @@ mod session;
 mod statement;
 mod validate;
 
-use std::sync::{
-    Arc,
-    mpsc::{Receiver, Sender, channel},
-};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -37,8 +34,7 @@ pub use self::{
     session::Cql,
 };
 
-/// Called after each event, from a thread of the runtime: whoever polls the store has something to fetch.
-pub type Waker = Arc<dyn Fn() + Send + Sync>;
+pub use crate::client::Waker;
 
 /// The store of one engine. What it holds beyond the commands under way is bounded by what the engine
 /// submits.
@@ -129,7 +125,7 @@ impl Drop for Answer {
             request: self.request,
             error: StoreError {
                 class: StoreErrorClass::Retriable,
-                message: "the request to the database ended without an answer; it will be sent again".into(),
+                message: "the request to the database ended without an answer; it may be tried again".into(),
             },
         });
         // A receiver that is gone is an engine that has stopped: nobody waits any more.

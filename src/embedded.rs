@@ -59,8 +59,7 @@ mod writer;
 
 /// The wall clock in milliseconds since 1970: record times and times to live are taken from it.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-/// Called after each event that was queued, from any thread; it must not block.
-pub type Waker = Arc<dyn Fn() + Send + Sync>;
+pub use crate::client::Waker;
 
 /// The format of the folder; another one is refused.
 const FORMAT: u32 = 1;

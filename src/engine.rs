@@ -42,7 +42,7 @@ mod requests;
 mod status;
 mod stored;
 
-pub use status::{EngineStatus, PartitionStatus, Phase};
+pub use status::{EngineStatus, Missing, PartitionStatus, Phase};
 
 use beacons::BeaconPace;
 use claim::Claim;

@@ -17,11 +17,11 @@ use crate::{
 };
 
 pub mod clock;
+pub mod report;
 
 use clock::now;
 
-/// Wakes the engine's thread: called by logs and stores after every event they have queued.
-pub type Waker = Arc<dyn Fn() + Send + Sync>;
+pub use crate::client::Waker;
 
 /// Events that are taken in one turn of the loop, so that a flood of one kind cannot starve the rest.
 const EVENTS_PER_TURN: usize = 4_096;
@@ -56,14 +56,14 @@ impl Executor for Rayon {
 
 impl Worker {
     /// Starts an engine of `F` on a thread of its own. `connect` is called there with the waker that the log and the
-    /// store are to call.
+    /// store are to call; where it fails, that sentence is the engine's end.
     ///
     /// # Errors
     /// When the thread cannot be started.
     pub fn spawn<F, C, L, S>(config: EngineConfig, connect: C) -> std::io::Result<Self>
     where
         F: Fold,
-        C: FnOnce(Waker) -> (L, S) + Send + 'static,
+        C: FnOnce(Waker) -> Result<(L, S), String> + Send + 'static,
         L: Log,
         S: Store,
     {
@@ -76,8 +76,10 @@ impl Worker {
         let seen = Arc::clone(&shared);
         let thread = thread::Builder::new().name(format!("engine-{}", F::KIND)).spawn(move || {
             let thread: Thread = thread::current();
-            let (log, store) = connect(Arc::new(move || thread.unpark()));
-            drive(engine, log, store, &seen)
+            match connect(Arc::new(move || thread.unpark())) {
+                Ok((log, store)) => drive(engine, log, store, &seen),
+                Err(sentence) => Exit::Fatal(sentence),
+            }
         })?;
         Ok(Self { shared, thread: Some(thread) })
     }

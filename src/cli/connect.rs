@@ -1,19 +1,26 @@
 //! Where the parts meet: from a configuration to the servers behind it, and to the worker.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use super::CliError;
 use crate::{
     client::{StoreClient, TopicClient},
     config::Config,
-    cql::{self, Cql, CqlClient},
-    embedded::{Database, EmbeddedStoreClient, EmbeddedTopics},
+    cql::{self, Cql, CqlClient, CqlStore},
+    embedded::{Database, EmbeddedLog, EmbeddedStore, EmbeddedStoreClient, EmbeddedTopics},
+    engine::{EngineConfig, Exit, Pace},
     http::status::Status,
-    kafka::{KafkaTopics, topics::KafkaTopicAdmin},
+    kafka::{KafkaLog, KafkaTopics, config::KafkaConfig, topics::KafkaTopicAdmin},
+    processor::{Fold, presence::Presence},
     topology::{ProcessorKind, Topology},
+    worker::{Worker, report},
 };
+
+/// How often the log is asked how far it reaches, and the status that others see is renewed.
+const READ_ENDS_EVERY: Duration = Duration::from_secs(2);
+const REPORT_EVERY: Duration = Duration::from_millis(250);
 
 /// What the worker works on.
 pub enum Backend {
@@ -73,10 +80,90 @@ impl Backend {
 
 /// Runs the processors until `shutdown` turns true. An error is one that the worker cannot go on with.
 pub async fn work(mut work: Work) -> Result<(), CliError> {
+    let (topics, _) = work.backend.clients()?;
+    let mut workers = Vec::new();
     for processor in &work.processors {
-        let missing = "this build has no worker for it: records are kept, nothing is folded".to_owned();
-        work.status.set_missing(&format!("{processor}.worker"), Some(missing));
+        workers.push((*processor, start(*processor, &work)?));
     }
-    let _ = work.shutdown.wait_for(|down| *down).await;
-    Ok(())
+    let mut ends = BTreeMap::new();
+    let mut read_ends = tokio::time::interval(READ_ENDS_EVERY);
+    let mut report = tokio::time::interval(REPORT_EVERY);
+    while !workers.iter().any(|(_, worker)| worker.is_finished()) {
+        tokio::select! {
+            _ = work.shutdown.wait_for(|down| *down) => break,
+            _ = read_ends.tick() => {
+                for (processor, _) in &workers {
+                    // Without an answer the lag is shown as of the last one.
+                    if let Ok(bounds) = topics.bounds(processor.input()).await {
+                        let next = bounds.into_iter().map(|(partition, bounds)| (partition, bounds.end));
+                        ends.insert(*processor, next.collect::<BTreeMap<_, _>>());
+                    }
+                }
+            }
+            _ = report.tick() => {
+                for (processor, worker) in &workers {
+                    report::tell(&work.status, worker, ends.get(processor));
+                }
+            }
+        }
+    }
+    for (_, worker) in &workers {
+        worker.stop();
+    }
+    let joined = tokio::task::spawn_blocking(move || {
+        workers.into_iter().map(|(_, worker)| worker.join()).collect::<Vec<_>>()
+    });
+    let exits = joined.await.map_err(|error| CliError::internal(error.to_string()))?;
+    exits.into_iter().try_for_each(|exit| match exit {
+        Exit::Left => Ok(()),
+        Exit::Fatal(sentence) => Err(CliError::internal(sentence)),
+    })
+}
+
+fn start(processor: ProcessorKind, work: &Work) -> Result<Worker, CliError> {
+    match processor {
+        ProcessorKind::Presence => start_fold::<Presence>(work),
+    }
+}
+
+fn start_fold<F: Fold>(work: &Work) -> Result<Worker, CliError> {
+    let kafka = &work.config.kafka;
+    let group: Arc<str> = format!("{}.{}", kafka.group_prefix, F::KIND).into();
+    let name = match &work.backend {
+        // One process owns the folder, so that one name serves all its lives.
+        Backend::Embedded(_) => group.to_string(),
+        Backend::Servers { .. } => format!("{group}.{}", kafka.instance),
+    };
+    let engine = EngineConfig {
+        topology: work.topology.clone(),
+        group: group.clone(),
+        name,
+        incarnation: uuid::Uuid::now_v7().simple().to_string(),
+        parameters: work.config.presence.clone(),
+        session_timeout_ms: i64::try_from(kafka.session_timeout.as_millis()).unwrap_or(i64::MAX),
+        pace: Pace::default(),
+    };
+    let spawned = match &work.backend {
+        Backend::Embedded(database) => {
+            let database = database.clone();
+            Worker::spawn::<F, _, _, _>(engine, move |waker| {
+                let log = EmbeddedLog::start(&database, &group, F::KIND.input(), waker.clone());
+                let log = log.map_err(|error| format!("cannot start the log's thread: {error}"))?;
+                let store = EmbeddedStore::start(&database, waker);
+                Ok((log, store.map_err(|error| format!("cannot start the store's thread: {error}"))?))
+            })
+        }
+        Backend::Servers { config, cql } => {
+            let (session, transaction) = (config.kafka.session_timeout, config.kafka.transaction_timeout);
+            let connection = config.kafka.connection.clone();
+            let kafka = KafkaConfig::new(connection, &*group, F::KIND.input(), session, transaction)
+                .map_err(|error| CliError::config(error.to_string()))?;
+            let (cql, runtime) = (cql.clone(), Handle::current());
+            Worker::spawn::<F, _, _, _>(engine, move |waker| {
+                let log = KafkaLog::new(kafka, waker.clone()).map_err(|error| error.message)?;
+                Ok((log, CqlStore::new(cql, runtime, waker)))
+            })
+        }
+    };
+    spawned.map_err(|error| CliError::internal(format!("cannot start the engine's thread: {error}")))
 }

@@ -16,7 +16,7 @@ use crate::store::{
 pub(super) fn failed(operation: impl Display, error: &ExecutionError) -> StoreError {
     let class = classify(error);
     let advice = match class {
-        Retriable => "it will be tried again",
+        Retriable => "it may be tried again",
         Permanent => "check the schema (heartline schema check) and the rights of the database user",
     };
     StoreError { class, message: format!("{operation} failed: {error}; {advice}") }

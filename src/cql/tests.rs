@@ -1,6 +1,7 @@
 use std::{
     collections::HashSet,
     net::TcpListener,
+    sync::Arc,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -161,7 +162,7 @@ fn every_command_is_answered_once_and_wakes_the_engine() {
     for request in 0..300 {
         let statements = vec![upsert("alice", request as i64, 1, 1)];
         let batch = WriteBatch { table: &ENTRIES, partition: bucket(), statements };
-        store.submit(StoreCommand::Write { request, batch });
+        store.submit(StoreCommand::Write { request, batch: batch.into() });
     }
     let query = Query { table: &ENTRIES, partition: bucket(), select: Select::Statics };
     store.submit(StoreCommand::Read { request: 300, query });
@@ -169,7 +170,7 @@ fn every_command_is_answered_once_and_wakes_the_engine() {
     let query = Query { table: &PRESENCE, partition: bucket(), select: everything() };
     store.submit(StoreCommand::Read { request: 301, query });
     let batch = WriteBatch { table: &ENTRIES, partition: bucket(), statements: vec![] };
-    store.submit(StoreCommand::Write { request: 302, batch });
+    store.submit(StoreCommand::Write { request: 302, batch: batch.into() });
 
     let mut answered = HashSet::new();
     let deadline = Instant::now() + Duration::from_secs(60);

@@ -51,12 +51,20 @@ pub struct PartitionStatus {
     pub halted: Option<String>,
 }
 
+/// Something without which a pod is not ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Such as `presence.partition.3` or `presence.store`.
+    pub part: String,
+    pub why: String,
+}
+
 #[derive(Debug, Clone)]
 pub struct EngineStatus {
     pub processor: ProcessorKind,
     pub partitions: Vec<PartitionStatus>,
     /// What keeps this pod from being ready; empty when it is.
-    pub missing: Vec<String>,
+    pub missing: Vec<Missing>,
     /// Bytes that wait for the store.
     pub unstored_bytes: usize,
     /// How often all state was dropped and restored.
@@ -122,25 +130,29 @@ impl<F: Fold> Engine<F> {
             .collect()
     }
 
-    fn missing(&self, partitions: &[PartitionStatus]) -> Vec<String> {
+    fn missing(&self, partitions: &[PartitionStatus]) -> Vec<Missing> {
         let name = F::KIND;
         let trouble = self.last_trouble.as_deref().unwrap_or("nothing is known to be wrong");
         if self.assignment.is_none() {
-            return vec![format!("{name}: not yet a member of its group ({trouble})")];
+            let why = format!("not yet a member of the group {} ({trouble})", self.config.group);
+            return vec![Missing { part: format!("{name}.group"), why }];
         }
         let mut missing: Vec<_> = partitions
             .iter()
-            .filter_map(|status| match status.phase {
-                Phase::Live if !F::BEACONS || self.hears_itself(status.partition) => None,
-                Phase::Live => {
-                    Some(format!("{name}/{}: its own beacon was not folded lately", status.partition))
-                }
-                Phase::Halted => status.halted.clone(),
-                phase => Some(format!("{name}/{}: {} ({trouble})", status.partition, phase.name())),
+            .filter_map(|status| {
+                let part = format!("{name}.partition.{}", status.partition);
+                let why = match status.phase {
+                    Phase::Live if !F::BEACONS || self.hears_itself(status.partition) => return None,
+                    Phase::Live => "its own beacon was not folded lately".to_owned(),
+                    Phase::Halted => status.halted.clone().unwrap_or_default(),
+                    phase => format!("{} ({trouble})", phase.name()),
+                };
+                Some(Missing { part, why })
             })
             .collect();
         if self.unstored_bytes >= UNSTORED_BYTES_MAX || self.store_in_trouble() {
-            missing.push(format!("{name}: the store does not keep up or does not answer ({trouble})"));
+            let why = format!("the store does not keep up or does not answer ({trouble})");
+            missing.push(Missing { part: format!("{name}.store"), why });
         }
         missing
     }

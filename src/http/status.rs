@@ -57,11 +57,20 @@ struct Inner {
 }
 
 impl Status {
-    /// The processor's partitions here, all of them: those not named are no longer ours.
-    pub fn set_partitions(&self, processor: ProcessorKind, partitions: Vec<PartitionStatus>) {
+    /// The processor's partitions here, all of them, and what it lacks to be ready: part and reason. What is not named is
+    /// no longer ours, and lacks no longer.
+    pub fn set_processor(
+        &self,
+        processor: ProcessorKind,
+        partitions: Vec<PartitionStatus>,
+        missing: impl IntoIterator<Item = (String, String)>,
+    ) {
+        let prefix = format!("{processor}.");
         let mut inner = self.write();
         inner.partitions.retain(|(kind, _), _| *kind != processor);
         inner.partitions.extend(partitions.into_iter().map(|status| ((processor, status.partition), status)));
+        inner.missing.retain(|part, _| !part.starts_with(&prefix));
+        inner.missing.extend(missing);
     }
 
     /// Something without which this process is not ready (`presence.store`), why and what to do; `None`: it is there.
@@ -91,12 +100,7 @@ impl Status {
     /// What is missing for this process to be ready, halted partitions included.
     #[must_use]
     pub fn missing(&self) -> Vec<(String, String)> {
-        let inner = self.read();
-        let halted = inner.partitions.values().filter_map(|status| {
-            let why = status.halted.clone()?;
-            Some((format!("{}.partition.{}", status.processor, status.partition), why))
-        });
-        inner.missing.iter().map(|(part, why)| (part.clone(), why.clone())).chain(halted).collect()
+        self.read().missing.iter().map(|(part, why)| (part.clone(), why.clone())).collect()
     }
 
     /// Loops that have not turned within `bound`.

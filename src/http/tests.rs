@@ -325,7 +325,8 @@ async fn a_halted_partition_is_seen_in_every_view() {
         phase: "halted",
         halted: Some("the topic id changed; run heartline adopt".to_owned()),
     };
-    server.status.set_partitions(ProcessorKind::Presence, vec![partition]);
+    let missing = ("presence.partition.3".to_owned(), "the topic id changed; run heartline adopt".to_owned());
+    server.status.set_processor(ProcessorKind::Presence, vec![partition], [missing]);
     let partitions = server.client().get("/v1/partitions").await.expect("answered");
     let partition = &partitions["partitions"][0];
     assert_eq!(
@@ -338,7 +339,7 @@ async fn a_halted_partition_is_seen_in_every_view() {
     let mut text = String::new();
     stream.read_to_string(&mut text).await.expect("read");
     assert!(text.contains("heartline_partition_halted{processor=\"presence\",partition=\"3\"} 1"), "{text}");
-    server.status.set_partitions(ProcessorKind::Presence, Vec::new());
+    server.status.set_processor(ProcessorKind::Presence, Vec::new(), []);
     assert_eq!(server.raw("GET /readyz HTTP/1.1", b"").await.0, 200);
 }
 

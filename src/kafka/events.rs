@@ -8,8 +8,7 @@ use std::sync::{
 
 use crate::log::{LogError, LogEvent};
 
-/// Called after every event that was queued. It must not block.
-pub type Waker = Arc<dyn Fn() + Send + Sync>;
+pub use crate::client::Waker;
 
 /// The sending end of a member's events.
 #[derive(Clone)]

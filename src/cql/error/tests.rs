@@ -106,7 +106,7 @@ fn a_failure_says_what_failed_and_what_to_do() {
     assert_eq!(
         error.message,
         "a write to presence failed: Request execution exceeded a client timeout of 5000ms; \
-         it will be tried again"
+         it may be tried again"
     );
     let error = failed("a write to presence", &answered(DbError::Unauthorized));
     assert!(error.message.ends_with("and the rights of the database user"), "{error}");

@@ -99,7 +99,7 @@ fn a_silent_broker_is_asked_again_and_nobody_is_fenced() {
     stage.pass(250);
     stage.describe();
     assert!(stage.asks(|c| matches!(c, LogCommand::ReadOffsets { stable: true, .. })));
-    assert!(stage.engine.status().missing[0].contains("broker away"));
+    assert!(stage.engine.status().missing[0].why.contains("broker away"));
 }
 
 #[test]

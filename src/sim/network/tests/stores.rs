@@ -15,7 +15,7 @@ fn write(request: u64) -> StoreCommand {
     let partition = [Value::text("heartbeats"), Value::Int(0)].into();
     StoreCommand::Write {
         request,
-        batch: WriteBatch { table: &OWNERS, partition, statements: vec![statement] },
+        batch: WriteBatch { table: &OWNERS, partition, statements: vec![statement] }.into(),
     }
 }
 
