@@ -1,25 +1,22 @@
-//! The tests against real servers. One binary: the servers are started once.
+//! The tests beyond one module: against real servers, which are started once for all of them, and against the product's
+//! binary.
 
+mod case;
+mod chaos;
+mod crowd;
+mod deployment;
 mod restarts;
+mod serve;
 mod servers;
+mod slice;
+mod watch;
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
-
-use self::servers::Servers;
+use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let servers = match Servers::find_or_start() {
-        Ok(servers) => Arc::new(servers),
-        Err(unavailable) => {
-            eprintln!("{unavailable}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let trials: Vec<Trial> = restarts::trials(&servers);
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    drop(servers);
-    conclusion.exit_code()
+    let cases = [slice::cases(), chaos::cases(), restarts::cases(), serve::cases()];
+    case::run(&arguments, cases.into_iter().flatten().collect())
 }

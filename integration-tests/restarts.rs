@@ -1,7 +1,6 @@
 //! What outlives a server that is killed, stopped or frozen.
 
 use std::{
-    sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -12,7 +11,7 @@ use heartline::{
     store::{Change, Query, Select, Statement, StoreError, StoreErrorClass, WriteBatch},
     table::{Value, progress::OWNERS},
 };
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Failed;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -22,31 +21,30 @@ use rdkafka::{
 };
 use tokio::runtime::Runtime;
 
-use super::servers::{Server, Servers};
+use super::{
+    case::{Case, Need},
+    servers::{Server, Servers},
+};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// The driver's longest pause between two attempts to connect is 10 s.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub fn trials(servers: &Arc<Servers>) -> Vec<Trial> {
-    let trial = |name: &str, run: fn(&Servers) -> Result<(), Failed>| {
-        let servers = servers.clone();
-        let ours = servers.kafka.is_controlled() && servers.cql.is_controlled();
-        Trial::test(name, move || run(&servers)).with_ignored_flag(!ours)
-    };
+pub fn cases() -> Vec<Case> {
+    let case = |name, run: fn(&Servers) -> Result<(), Failed>| Case::real(name, Need::OwnServers, run);
     vec![
-        trial("acknowledged_rows_and_the_session_survive_a_kill_of_the_database", |servers| {
+        case("acknowledged_rows_and_the_session_survive_a_kill_of_the_database", |servers| {
             database_restarts(servers, Server::kill9)
         }),
-        trial("the_session_survives_an_orderly_restart_of_the_database", |servers| {
+        case("the_session_survives_an_orderly_restart_of_the_database", |servers| {
             database_restarts(servers, Server::stop)
         }),
-        trial("a_frozen_database_is_a_retriable_failure_within_the_request_timeout", database_freezes),
-        trial("acknowledged_records_survive_a_kill_of_the_broker", |servers| {
+        case("a_frozen_database_is_a_retriable_failure_within_the_request_timeout", database_freezes),
+        case("acknowledged_records_survive_a_kill_of_the_broker", |servers| {
             broker_restarts(servers, Server::kill9)
         }),
-        trial("a_database_that_writes_before_it_acknowledges_is_not_warned_about", no_warning),
-        trial("a_broker_that_was_stopped_comes_back_at_the_same_address", |servers| {
+        case("a_database_that_writes_before_it_acknowledges_is_not_warned_about", no_warning),
+        case("a_broker_that_was_stopped_comes_back_at_the_same_address", |servers| {
             broker_restarts(servers, Server::stop)
         }),
     ]

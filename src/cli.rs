@@ -28,13 +28,18 @@ mod up;
 
 pub use error::{CliError, Exit};
 
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 2 usage, 64 bad configuration, 69 a server is unavailable,
+            70 internal, 78 schema or topology does not match.
+
+New here? Run `heartline up --demo`.";
+/// The heading of the options that every command takes.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Presence for chat back ends: heartbeats in, exactly-once transitions and current state out.
 #[derive(Debug, Parser)]
 #[command(name = "heartline", version, propagate_version = true, arg_required_else_help = true)]
-#[command(
-    after_help = "Exit codes: 0 done, 2 usage, 64 bad configuration, 69 a server is unavailable, 70 internal, \
-                        78 schema or topology does not match.\n\nNew here? Run `heartline up --demo`."
-)]
+#[command(after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -46,19 +51,19 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Global {
     /// Configuration file [default: heartline.toml, if it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "HEARTLINE_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "HEARTLINE_CONFIG", help_heading = EVERYWHERE)]
     config: Option<PathBuf>,
     /// Topology file [default: the one that heartline ships]
-    #[arg(long, global = true, value_name = "FILE", env = "HEARTLINE_TOPOLOGY")]
+    #[arg(long, global = true, value_name = "FILE", env = "HEARTLINE_TOPOLOGY", help_heading = EVERYWHERE)]
     topology: Option<PathBuf>,
     /// Set a key of the configuration, such as kafka.brokers=a:9092,b:9092; wins over file and environment
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", help_heading = EVERYWHERE)]
     sets: Vec<String>,
     /// What to log, such as debug or heartline=debug,warn [default: info for up and run, warn otherwise]
-    #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG")]
+    #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG", help_heading = EVERYWHERE)]
     log: Option<String>,
     /// Log one JSON object a line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     log_json: bool,
 }
 

@@ -1,5 +1,5 @@
-//! What the edges that are no engine need of a log and a store: append, follow, read. Kafka, the embedded log and their
-//! stores implement these; HTTP and the command line stand on them alone.
+//! What the edges that are no engine need of a log and a store: append, follow, read. Kafka, the embedded log
+//! and their stores implement these; HTTP and the command line stand on them alone.
 
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ pub struct Tail {
 
 /// Producing to and following topics.
 pub trait TopicClient: Send + Sync + 'static {
-    /// Appends the records and answers once all are durable (`acks=all`). After an error some may be there: appending
-    /// again is what idempotent records are for.
+    /// Appends the records and answers once all are durable (`acks=all`). After an error some may be there:
+    /// appending again is what idempotent records are for.
     fn append(&self, records: Vec<OutRecord>) -> BoxFuture<'_, Result<(), LogError>>;
 
     /// Follows a topic, `read_committed`.

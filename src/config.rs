@@ -1,7 +1,7 @@
 //! The configuration: defaults < `heartline.toml` < environment < `--set`.
 //!
-//! What was written ([`settings::Settings`]) and what it means ([`Config`]) are different types: whoever holds a
-//! `Config` holds one that was checked. Errors name the place where the offending value was written.
+//! What was written ([`settings::Settings`]) and what it means ([`Config`]) are different types: whoever
+//! holds a `Config` holds one that was checked. Errors name the place where the offending value was written.
 
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
@@ -108,8 +108,8 @@ impl Config {
     }
 }
 
-/// The secret that the file named by `key` holds, if one is named. The text in it is used without the white space
-/// around it.
+/// The secret that the file named by `key` holds, if one is named. The text in it is used without the white
+/// space around it.
 fn secret_from_file(settings: &Settings, key: &str) -> Result<Option<SecretString>, ConfigError> {
     let Some(path) = settings.optional_text(key)? else { return Ok(None) };
     let text = std::fs::read_to_string(path)

@@ -1,6 +1,7 @@
 //! HTTP: records in, presence out, live events, and what operators ask. The same in `up` and in `run`.
 //!
-//! It stands on [`TopicClient`] and [`StoreClient`] alone and shares nothing with the workers but [`status::Status`].
+//! It stands on [`TopicClient`] and [`StoreClient`] alone and shares nothing with the workers but
+//! [`status::Status`].
 
 use std::{
     future::IntoFuture,
@@ -141,7 +142,8 @@ pub async fn serve(listener: TcpListener, app: App) -> io::Result<()> {
     }
 }
 
-/// Milliseconds since 1970 by this machine's clock; compared with `as_of`, never used to decide about presence.
+/// Milliseconds since 1970 by this machine's clock; compared with `as_of`, never used to decide about
+/// presence.
 pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

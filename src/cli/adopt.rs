@@ -1,8 +1,9 @@
 //! `heartline adopt`: an operator's decision about halted partitions, written where their owners look for it.
 //!
-//! The decision is the row `(topic, partition; 'adopt')` of `progress`. Its cells: `topic_id` and `stored` as the owner
-//! last wrote them (so that the owner sees which situation was decided about), `generation`, `partitions` and `base_us`
-//! as they are to be from now on, `resume` = `{"reason": …}`, `as_of_ms` = when it was decided. Timestamp: the wall clock.
+//! The decision is the row `(topic, partition; 'adopt')` of `progress`, its timestamp the wall clock:
+//! * `topic_id`, `stored`: as the owner last wrote them, so that it sees which situation was decided about;
+//! * `generation`, `partitions`, `base_us`: as they are to be from now on;
+//! * `resume`: `{"reason": …}`; `as_of_ms`: when it was decided.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -65,17 +66,18 @@ impl Reason {
     const fn meaning(self) -> &'static str {
         match self {
             Self::OffsetsMoved => {
-                "the owner goes on from the group's offset as it is now. Records that are skipped are never folded; \
-                 records that are read again below a row's origin change nothing."
+                "the owner goes on from the group's offset as it is now. Records that are skipped are \
+                 never folded; records that are read again below a row's origin change nothing."
             }
             Self::TopicRecreated => {
-                "the owner begins the next generation at the topic's first offset. Rows of the old topic stay until new \
-                 records change them; versions go on from them; row timestamps are above all older ones."
+                "the owner begins the next generation at the topic's first offset. Rows of the old topic \
+                 stay until new records change them; versions go on from them; row timestamps are above \
+                 all older ones."
             }
             Self::OlderBackup => {
-                "the owner folds again from the position that the restored rows state, without publishing what is out \
-                 already. Records that the topic no longer holds are lost to the rows: if it does not reach back that \
-                 far, use `heartline rebuild` instead."
+                "the owner folds again from the position that the restored rows state, without publishing \
+                 what is out already. Records that the topic no longer holds are lost to the rows: if it \
+                 does not reach back that far, use `heartline rebuild` instead."
             }
             Self::Parameters => "the configured parameters hold from the partition's next position on.",
         }
@@ -117,7 +119,7 @@ impl Adopt {
             store.write(decision).await?;
         }
         output::line(&format!(
-            "decided for {count} partition(s); an owner that is halted reads it within 5 s, see /v1/partitions"
+            "decided for {count} partition(s); a halted owner reads it within 5 s, see /v1/partitions"
         ))
     }
 }

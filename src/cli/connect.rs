@@ -8,7 +8,7 @@ use super::CliError;
 use crate::{
     client::{StoreClient, TopicClient},
     config::Config,
-    cql::{self, Cql, CqlClient, CqlStore},
+    cql::{self, Cql, CqlClient, CqlConfig, CqlStore},
     embedded::{Database, EmbeddedLog, EmbeddedStore, EmbeddedStoreClient, EmbeddedTopics},
     engine::{EngineConfig, Exit, Pace},
     http::status::Status,
@@ -21,12 +21,17 @@ use crate::{
 /// How often the log is asked how far it reaches, and the status that others see is renewed.
 const READ_ENDS_EVERY: Duration = Duration::from_secs(2);
 const REPORT_EVERY: Duration = Duration::from_millis(250);
+/// How long a command tries to reach the database.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the worker works on.
 pub enum Backend {
     Embedded(Arc<Database>),
     Servers { config: Box<Config>, cql: Cql },
 }
+
+/// What stands on the log and the store without being a worker.
+pub type Clients = (Arc<dyn TopicClient>, Arc<dyn StoreClient>);
 
 /// A worker's task.
 pub struct Work {
@@ -49,8 +54,13 @@ pub fn topic_admin(config: &Config) -> Result<KafkaTopicAdmin, CliError> {
     Ok(KafkaTopicAdmin::new(config.kafka.connection.clone())?)
 }
 
-/// A session with the database; the keyspace need not exist yet.
+/// A session with the database, for a command that somebody waits for; the keyspace need not exist yet.
 pub async fn cql(config: &Config) -> Result<Cql, CliError> {
+    Ok(cql::connect(&CqlConfig { connect_timeout: ASK_WITHIN, ..config.store.clone() }).await?)
+}
+
+/// The same for a worker, which may be started together with the database.
+pub async fn cql_for_worker(config: &Config) -> Result<Cql, CliError> {
     Ok(cql::connect(&config.store).await?)
 }
 
@@ -68,7 +78,7 @@ pub async fn database(folder: &Path, topology: &Arc<Topology>) -> Result<Arc<Dat
 
 impl Backend {
     /// What HTTP stands on.
-    pub fn clients(&self) -> Result<(Arc<dyn TopicClient>, Arc<dyn StoreClient>), CliError> {
+    pub fn clients(&self) -> Result<Clients, CliError> {
         Ok(match self {
             Self::Embedded(database) => {
                 (Arc::new(EmbeddedTopics::new(database)), Arc::new(EmbeddedStoreClient::new(database)))

@@ -74,7 +74,7 @@ impl CliError {
 
 impl From<ConfigErrors> for CliError {
     fn from(errors: ConfigErrors) -> Self {
-        Self::config(format!("the configuration cannot be used\n{errors}"))
+        Self::config(errors.to_string())
     }
 }
 

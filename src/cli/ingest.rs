@@ -38,10 +38,8 @@ const RETRY_FOR: Duration = Duration::from_secs(30);
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Each line: {\"topic\":\"heartbeats\",\"value\":{\"v\":1,\"type\":\"heartbeat\",\"user\":\"alice\",\
-                        \"session\":\"s-1\",\"counter\":1}}"
-)]
+#[command(after_help = "Each line: {\"topic\":\"heartbeats\",\"value\":{\"v\":1,\"type\":\"heartbeat\",\
+                        \"user\":\"alice\",\"session\":\"s-1\",\"counter\":1}}")]
 pub struct Ingest {
     /// File with JSON lines; - for stdin
     #[arg(default_value = "-", value_name = "FILE")]

@@ -6,9 +6,10 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{CliError, Global};
 
-/// The driver repeats at info what it says in its errors.
-const SERVING: &str = "info,scylla=warn";
-const ASKING: &str = "warn,scylla=error";
+/// Driver and storage tell at info how they work inside.
+const SERVING: &str = "info,scylla=warn,fjall=warn,lsm_tree=warn";
+/// The driver repeats, for every attempt, what its last error says.
+const ASKING: &str = "warn,scylla=off";
 
 /// Starts logging, with more to say when the process stays.
 pub(super) fn start(global: &Global, serves: bool) -> Result<(), CliError> {

@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_person_sees_a_table_and_whether_it_is_stale() {
         let answer = json!({"users": [
-            {"user": "ann", "status": "online", "version": 7, "last_seen": 1_000, "status_text": "hi", "stale": true,
+            {"user": "ann", "status": "online", "version": 7, "last_seen": 1_000, "status_text": "hi",
+             "stale": true,
              "sessions": [{"session": "s-1", "status": "online", "device": "ios", "gateway": "gw"}]},
             {"user": "a/b", "error": {"code": "invalid_id", "message": "an id must not contain '/'"}},
         ]});

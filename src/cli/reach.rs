@@ -1,5 +1,5 @@
-//! How `ingest`, `tail` and `presence` reach the data: through a running `heartline`, or Kafka and the database
-//! directly. The folder of a running `up` is locked, so that one is asked over HTTP.
+//! How `ingest`, `tail` and `presence` reach the data: through a running `heartline`, or Kafka and the
+//! database directly. The folder of a running `up` is locked, so that one is asked over HTTP.
 
 use std::path::PathBuf;
 
@@ -14,8 +14,8 @@ pub const DEFAULT_URL: &str = "http://127.0.0.1:7700";
 
 #[derive(Debug, Clone, Default, Args)]
 pub struct Reach {
-    /// Ask a running heartline there [default: http://127.0.0.1:7700, unless there is a configuration file: then Kafka
-    /// and the database are asked directly]
+    /// Ask a running heartline there [default: http://127.0.0.1:7700, unless there is a configuration file:
+    /// then Kafka and the database are asked directly]
     #[arg(long, value_name = "URL", env = "HEARTLINE_URL")]
     url: Option<String>,
     /// File with the token that the server asks for

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     CliError, Global,
     connect::{self, Backend},
-    serving::Serving,
+    serving::{self, Serving},
 };
 use crate::{cql::schema, kafka::topics::TopicDifference, table::TABLES, topology::ProcessorKind};
 
@@ -28,6 +28,7 @@ impl Run {
         let topology = Arc::new(global.topology()?);
         let processors =
             if self.processors.is_empty() { ProcessorKind::ALL.to_vec() } else { self.processors };
+        let listener = serving::listen(&config).await?;
         let differences = connect::topic_admin(&config)?.plan(&topology).await?;
         let fatal: Vec<String> = differences
             .iter()
@@ -40,11 +41,11 @@ impl Run {
                 fatal.join("\n")
             )));
         }
-        let cql = connect::cql(&config).await?;
+        let cql = connect::cql_for_worker(&config).await?;
         schema::check(&cql, TABLES).await?;
         let backend = Backend::Servers { config: Box::new(config.clone()), cql };
         let instance = config.kafka.instance.clone();
-        let serving = Serving::prepare(config, topology, processors.clone(), backend).await?;
+        let serving = Serving::prepare(config, topology, processors.clone(), backend, listener)?;
         let names: Vec<&str> = processors.iter().map(|kind| kind.name()).collect();
         tracing::info!(http = %serving.address, instance, processors = names.join(","), "running");
         serving.run().await

@@ -35,18 +35,27 @@ pub struct Serving {
     work: Work,
 }
 
+/// Takes the address, before anything is made that would be in vain without it.
+pub async fn listen(config: &Config) -> Result<TcpListener, CliError> {
+    let address = config.http.listen;
+    TcpListener::bind(address).await.map_err(|error| {
+        let message = format!(
+            "cannot listen on {address}: {error}; is a heartline running there already? \
+                               Stop it, or choose another address with --listen"
+        );
+        CliError::unavailable(message)
+    })
+}
+
 impl Serving {
-    pub async fn prepare(
+    pub fn prepare(
         config: Config,
         topology: Arc<Topology>,
         processors: Vec<ProcessorKind>,
         backend: Backend,
+        listener: TcpListener,
     ) -> Result<Self, CliError> {
-        let listen = config.http.listen;
-        let listener = TcpListener::bind(listen).await.map_err(|error| {
-            CliError::unavailable(format!("cannot listen on {listen}: {error}; choose another with --listen"))
-        })?;
-        let address = listener.local_addr().unwrap_or(listen);
+        let address = listener.local_addr().unwrap_or(config.http.listen);
         let (topics, store) = backend.clients()?;
         let (down, shutdown) = watch::channel(false);
         let status = Status::default();

@@ -9,7 +9,7 @@ use super::{
     connect::{self, Backend},
     crowd, output,
     reach::DEFAULT_URL,
-    serving::Serving,
+    serving::{self, Serving},
 };
 use crate::topology::ProcessorKind;
 
@@ -32,11 +32,12 @@ impl Up {
         let listen = self.listen.map(|address| format!("http.listen={address}"));
         let config = global.config(listen.as_slice())?;
         let topology = Arc::new(global.topology()?);
+        let listener = serving::listen(&config).await?;
         let database = connect::database(&self.data, &topology).await?;
         let folder = self.data.canonicalize().unwrap_or_else(|_| self.data.clone());
         let backend = Backend::Embedded(database);
         let serving =
-            Serving::prepare(config, topology.clone(), ProcessorKind::ALL.to_vec(), backend).await?;
+            Serving::prepare(config, topology.clone(), ProcessorKind::ALL.to_vec(), backend, listener)?;
         output::line(&banner(serving.address, &folder.display().to_string(), self.demo))?;
         if let Some(users) = self.demo {
             tokio::spawn(crowd::run(users, topology, serving.topics.clone(), serving.shutdown.clone()));
@@ -52,6 +53,7 @@ fn banner(address: SocketAddr, folder: &str, demo: Option<u32>) -> String {
     let crowd =
         demo.map_or_else(String::new, |users| format!("\n  demo      {users} users come, go and idle"));
     let user = if demo.is_some() { "user-1" } else { "alice" };
+    let beat = r#"{"v":1,"type":"heartbeat","user":"alice","session":"s-1","counter":1}"#;
     format!(
         "heartline {version} is up
 
@@ -61,7 +63,7 @@ fn banner(address: SocketAddr, folder: &str, demo: Option<u32>) -> String {
 
 Paste into another terminal:
 
-  curl -d '{{\"v\":1,\"type\":\"heartbeat\",\"user\":\"alice\",\"session\":\"s-1\",\"counter\":1}}' {url}/v1/heartbeats
+  curl -d '{beat}' {url}/v1/heartbeats
   heartline presence {user}{at}
   heartline tail presence --from start{at}
 

@@ -165,7 +165,8 @@ fn librdkafka_gets_what_breaks_no_promise() {
     }
     assert_eq!(
         refusal("[kafka.librdkafka]\nisolation.level = \"read_uncommitted\""),
-        "heartline.toml:2: kafka.librdkafka.isolation.level: cannot be set: uncommitted records would be folded as facts"
+        "heartline.toml:2: kafka.librdkafka.isolation.level: cannot be set: \
+         uncommitted records would be folded as facts"
     );
 }
 
@@ -174,8 +175,8 @@ fn a_secret_is_read_from_its_file_and_never_shown() {
     let file = secret_file("hunter2\n");
     let path = file.path().display();
     let text = format!(
-        "[kafka.librdkafka]\nsasl.password_file = \"{path}\"\n[store]\nusername = \"me\"\npassword_file = \"{path}\"\n\
-         [http]\ntoken_file = \"{path}\""
+        "[kafka.librdkafka]\nsasl.password_file = \"{path}\"\n[store]\nusername = \"me\"\n\
+         password_file = \"{path}\"\n[http]\ntoken_file = \"{path}\""
     );
     let config = loaded(&text, &[], &[]).expect("valid");
     let token = config.http.token.as_ref().expect("a token");

@@ -1,11 +1,12 @@
 //! `GET` and `POST /v1/events`: transitions as they are published, as Server-Sent Events.
 //!
-//! All listeners share one tail of `presence` ([`hub`]); who resumes with `Last-Event-ID` has one of its own until it
-//! has caught up ([`handover`]). With `snapshot`, what is in the store is told first:
+//! All listeners share one tail of `presence` ([`hub`]); who resumes with `Last-Event-ID` has one of its own
+//! until it has caught up ([`handover`]). With `snapshot`, what is in the store is told first:
 //!
 //! 1. begin to listen, so that nothing that is published from here on is missed;
 //! 2. wait until the store holds all that was published before and is not remembered by the hub;
-//! 3. read the store, tell it, then what the hub remembers, then what comes: of each user only newer versions.
+//! 3. read the store, tell it, then what the hub remembers, then what comes: of each user only newer
+//!    versions.
 
 use std::{
     collections::BTreeSet,
@@ -159,8 +160,8 @@ pub(super) fn too_many_tails() -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
 }
 
-/// Puts the present state before everything else. These frames carry no id: who is cut off in their midst has to begin
-/// anew.
+/// Puts the present state before everything else. These frames carry no id: who is cut off in their midst has
+/// to begin anew.
 async fn tell_snapshot(app: &App, feed: &mut Feed, users: Vec<String>) -> Result<(), ApiError> {
     store_is_current(app, &feed.subscription, &users).await?;
     let question = Question { users, sessions: false };
@@ -201,8 +202,8 @@ async fn store_is_current(app: &App, subscription: &Subscription, users: &[Strin
                 return Err(ApiError::unavailable(
                     "stale",
                     format!(
-                        "the store does not keep up with partition {partition} of heartbeats, so a snapshot would \
-                         have a hole; look at /v1/partitions of its owner"
+                        "the store does not keep up with partition {partition} of heartbeats, so a snapshot \
+                         would have a hole; look at /v1/partitions of its owner"
                     ),
                 ));
             }

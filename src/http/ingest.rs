@@ -119,8 +119,8 @@ async fn append(app: &App, records: Vec<OutRecord>) -> Result<(), ApiError> {
             "the log is behind: too much waits to be written; try again in a second",
         ));
     };
-    // A task of its own: a client that hangs up must not cancel what is half written, nor give back its share of the
-    // bound early.
+    // A task of its own: a client that hangs up must not cancel what is half written, nor give back its share
+    // of the bound early.
     let topics = app.topics.clone();
     let appending = tokio::spawn(async move {
         let result = tokio::time::timeout(APPEND_WITHIN, topics.append(records)).await;

@@ -1,4 +1,5 @@
-//! What operators and orchestrators ask: `/livez`, `/readyz`, `/metrics`, `/version`, `/v1/topology`, `/v1/partitions`.
+//! What operators and orchestrators ask: `/livez`, `/readyz`, `/metrics`, `/version`, `/v1/topology`,
+//! `/v1/partitions`.
 
 use std::fmt::Write;
 
@@ -15,7 +16,8 @@ use super::{
     status::{PartitionStatus, TURN_WITHIN},
 };
 
-/// Whether the loops turn; never depends on the log or the store, or a broker's outage would restart every pod.
+/// Whether the loops turn; never depends on the log or the store, or a broker's outage would restart every
+/// pod.
 pub(super) async fn livez(State(app): State<App>) -> Response {
     let stuck = app.status.stuck(TURN_WITHIN);
     match stuck.is_empty() {

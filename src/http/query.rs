@@ -1,5 +1,5 @@
-//! What stands after the `?`, and small JSON bodies: unknown names are refused, so that a typing error is no silent
-//! other answer.
+//! What stands after the `?`, and small JSON bodies: unknown names are refused, so that a typing error is no
+//! silent other answer.
 
 use axum::{extract::Query, http::Uri};
 use serde::de::DeserializeOwned;

@@ -1,5 +1,6 @@
-//! `GET /v1/topics/{topic}/records?from=start|end&user=`: any topic's records as Server-Sent Events, for people and
-//! tools that have no access to the log itself. An addition to the interface; every reader has a tail of its own.
+//! `GET /v1/topics/{topic}/records?from=start|end&user=`: any topic's records as Server-Sent Events, for
+//! people and tools that have no access to the log itself. An addition to the interface; every reader has a
+//! tail of its own.
 
 use std::convert::Infallible;
 
@@ -10,7 +11,6 @@ use axum::{
     response::Response,
 };
 use futures_util::stream;
-use serde_json::json;
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, Interval, interval_at},
@@ -107,8 +107,7 @@ impl Reader {
                     }
                     Some(Err(error)) => {
                         self.ended = true;
-                        let data = json!({"error": {"code": "log_away", "message": error.message}}).to_string();
-                        return Some(sse::Event { id: None, event: "failure".to_owned(), data }.encode());
+                        return Some(sse::failure(&error.message));
                     }
                     None => self.ended = true,
                 },

@@ -1,5 +1,5 @@
-//! Server-Sent Events as bytes, written and read. What stays open sends a comment now and then, so that neither side
-//! nor anything between them takes silence for an end.
+//! Server-Sent Events as bytes, written and read. What stays open sends a comment now and then, so that
+//! neither side nor anything between them takes silence for an end.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::Stream;
+use serde_json::json;
 
 pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// Bytes of one event that a reader takes.
@@ -24,7 +25,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event's bytes. A line end within the data, which in JSON is white space only, begins a further `data:` line.
+    /// The event's bytes. A line end within the data, which in JSON is white space only, begins a further
+    /// `data:` line.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut text = String::with_capacity(self.data.len() + 64);
@@ -45,6 +47,13 @@ impl Event {
 pub fn comment(text: &str, id: Option<&str>) -> Bytes {
     let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
     Bytes::from(format!(": {text}\n{id}\n"))
+}
+
+/// The last event of a stream that cannot go on, because the log does not.
+#[must_use]
+pub fn failure(message: &str) -> Bytes {
+    let data = json!({"error": {"code": "log_away", "message": message}}).to_string();
+    Event { id: None, event: "failure".to_owned(), data }.encode()
 }
 
 /// A response that stays open.

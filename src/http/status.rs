@@ -1,5 +1,5 @@
-//! What this process knows of itself: written by the workers, read by `/livez`, `/readyz`, `/v1/partitions` and
-//! `/metrics`.
+//! What this process knows of itself: written by the workers, read by `/livez`, `/readyz`, `/v1/partitions`
+//! and `/metrics`.
 
 use std::{
     collections::BTreeMap,
@@ -73,7 +73,8 @@ impl Status {
         inner.missing.extend(missing);
     }
 
-    /// Something without which this process is not ready (`presence.store`), why and what to do; `None`: it is there.
+    /// Something without which this process is not ready (`presence.store`), why and what to do; `None`: it
+    /// is there.
     pub fn set_missing(&self, part: &str, why: Option<String>) {
         let mut inner = self.write();
         match why {

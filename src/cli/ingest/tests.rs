@@ -24,8 +24,8 @@ async fn taken(input: String) -> (Tally, Arc<FakeTopics>) {
 
 fn line(user: &str) -> String {
     format!(
-        "{{\"topic\":\"heartbeats\",\"value\":{{\"v\":1,\"type\":\"heartbeat\",\"user\":\"{user}\",\"session\":\"s\",\
-         \"counter\":1}}}}\n"
+        "{{\"topic\":\"heartbeats\",\"value\":{{\"v\":1,\"type\":\"heartbeat\",\"user\":\"{user}\",\
+         \"session\":\"s\",\"counter\":1}}}}\n"
     )
 }
 

@@ -6,7 +6,6 @@ use std::{
 };
 
 use axum::body::Bytes;
-use serde_json::json;
 use tokio::{
     sync::{OwnedSemaphorePermit, broadcast::error::RecvError, watch},
     time::{Instant, Interval, interval_at},
@@ -151,8 +150,7 @@ impl Feed {
     }
 
     fn fail(&mut self, message: &str) {
-        let data = json!({"error": {"code": "log_away", "message": message}}).to_string();
-        self.frames.push_back(sse::Event { id: None, event: "failure".to_owned(), data }.encode());
+        self.frames.push_back(sse::failure(message));
         self.ended = true;
     }
 }

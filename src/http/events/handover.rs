@@ -1,7 +1,8 @@
 //! From a reader's own tail to the shared one, partition by partition, without a gap or a repeat.
 //!
-//! A reader that resumes follows a tail of its own from where it was, while the shared tail goes on. What the shared
-//! tail shows of a partition counts only after the reader's own tail has passed everything that was shown and left out.
+//! A reader that resumes follows a tail of its own from where it was, while the shared tail goes on. What the
+//! shared tail shows of a partition counts only after the reader's own tail has passed everything that was
+//! shown and left out.
 
 use std::collections::BTreeMap;
 

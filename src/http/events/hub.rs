@@ -1,7 +1,8 @@
 //! One tail of `presence` per process, shared by everybody who listens.
 //!
-//! It starts with the first listener and is begun again where it stopped when the log fails, so that listeners see no
-//! gap. A listener who does not keep up is cut off by the bound of the channel; memory does not grow with slowness.
+//! It starts with the first listener and is begun again where it stopped when the log fails, so that
+//! listeners see no gap. A listener who does not keep up is cut off by the bound of the channel; memory does
+//! not grow with slowness.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -54,8 +55,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Everything that is neither in `recent` nor still to come was detected, in this partition of `heartbeats`, at this
-    /// record time or before.
+    /// Everything that is neither in `recent` nor still to come was detected, in this partition of
+    /// `heartbeats`, at this record time or before.
     #[must_use]
     pub fn older_than_recent_ms(&self, cause_partition: PartitionId) -> i64 {
         self.older_ms.get(&cause_partition).copied().unwrap_or(self.started_ms + CLOCK_MARGIN_MS)
@@ -124,7 +125,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the tail is, and what it brings, change together: a listener can come in between two records only.
+    /// Where the tail is, and what it brings, change together: a listener can come in between two records
+    /// only.
     fn take(&self, record: &TailRecord) {
         let transition = decode(record).map(Arc::new);
         let mut state = self.state();

@@ -7,7 +7,8 @@ use super::super::error::ApiError;
 /// The parts of a body in order: a record's bytes, or why there is none.
 pub type Parts<'a> = Vec<Result<&'a [u8], String>>;
 
-/// Reads one record, an array of records, or one record a line. An error only when nothing could be read at all.
+/// Reads one record, an array of records, or one record a line. An error only when nothing could be read at
+/// all.
 pub fn read<'a>(content_type: Option<&str>, body: &'a [u8]) -> Result<Parts<'a>, ApiError> {
     let nothing = |message: String| Err(ApiError::bad_request("unreadable", message));
     let lines = content_type.is_some_and(|name| name.contains("ndjson") || name.contains("jsonl"));

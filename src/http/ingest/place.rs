@@ -22,8 +22,8 @@ pub struct Placed {
     pub refused: Vec<RefusedPart>,
 }
 
-/// Checks a value as the worker will, and places it as any producer would. A value keeps its exact bytes unless it is a
-/// batch that has to be split or thinned; its elements keep theirs even then.
+/// Checks a value as the worker will, and places it as any producer would. A value keeps its exact bytes
+/// unless it is a batch that has to be split or thinned; its elements keep theirs even then.
 pub fn place(topology: &Topology, value: &[u8]) -> Result<Placed, Refusal> {
     // Shared by all partitions that get the record.
     let bytes = Bytes::copy_from_slice(value);

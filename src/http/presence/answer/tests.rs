@@ -83,8 +83,8 @@ fn the_order_of_the_question_is_kept_and_duplicates_are_answered() {
         ],
     )]);
     let as_of = NOW_MS - 1_000;
-    let ann = json!({"user":"ann","status":"online","version":7,"last_seen":5,"status_text":"hi","activity":"typing",
-        "as_of":as_of});
+    let ann = json!({"user":"ann","status":"online","version":7,"last_seen":5,"status_text":"hi",
+        "activity":"typing",        "as_of":as_of});
     assert_eq!(
         answer(&question(&["ann", "never", "ann"], false), &readings),
         json!([ann, {"user":"never","status":"unknown","as_of":as_of}, ann])

@@ -1,0 +1,246 @@
+//! Workers as processes, on topics and a keyspace of their own, driven as a person would: by the binary's commands.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use heartline::{
+    client::{TailFrom, TailRecord, TopicClient as _},
+    kafka::{KafkaTopics, config::Connection},
+    record::transition::TransitionView,
+    topology::{Topic, Topology},
+};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{runtime::Runtime, time::timeout};
+
+use super::servers::Servers;
+
+/// The least that the broker allows, so that takeovers are quick to wait for.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+const BINARY: &str = env!("CARGO_BIN_EXE_heartline");
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A configuration, its topics made anew, its schema applied, and the workers that run on it.
+pub struct Deployment {
+    pub folder: PathBuf,
+    pub config: PathBuf,
+    pub keyspace: String,
+    pub group: String,
+    pub kafka: String,
+    pub workers: Vec<Worker>,
+}
+
+/// A worker's process.
+pub struct Worker {
+    child: Child,
+    pub address: String,
+}
+
+impl Deployment {
+    /// Makes the product's topics anew and a fresh keyspace. The caller holds the servers for itself: topics have fixed
+    /// names. `extra` is appended to the configuration.
+    pub fn prepare(servers: &Servers, name: &str, extra: &str) -> Result<Self> {
+        let stamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() % 1_000_000_000;
+        let keyspace = format!("{name}_{stamp}");
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&keyspace);
+        fs::create_dir_all(&folder)?;
+        let config = folder.join("heartline.toml");
+        let (kafka, cql) = (servers.kafka.address().to_owned(), servers.cql.address().to_owned());
+        fs::write(
+            &config,
+            format!(
+                "[kafka]\nbrokers = [\"{kafka}\"]\ngroup_prefix = \"{keyspace}\"\nsession_timeout = \"{}s\"\n\
+                 transaction_timeout = \"5s\"\n[store]\nnodes = [\"{cql}\"]\nkeyspace = \"{keyspace}\"\n{extra}",
+                SESSION_TIMEOUT.as_secs()
+            ),
+        )?;
+        delete_topics(&kafka)?;
+        let group = format!("{keyspace}.presence");
+        let deployment = Self { folder, config, keyspace, group, kafka, workers: Vec::new() };
+        deployment.succeed(&["topics", "apply"])?;
+        deployment.succeed(&["schema", "apply"])?;
+        Ok(deployment)
+    }
+
+    /// Runs a command of the product with this configuration.
+    pub fn command(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).arg("--config").arg(&self.config).current_dir(&self.folder);
+        command.output().context("running the product's binary")
+    }
+
+    /// The same, and it must exit with 0; returns what it printed.
+    pub fn succeed(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{arguments:?} exited with {}: {error}{text}", output.status);
+        Ok(text)
+    }
+
+    /// Starts a worker; it is not ready yet. Its log is `worker-N.log` in the folder.
+    pub fn start_worker(&mut self) -> Result<usize> {
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let log = File::create(self.folder.join(format!("worker-{}.log", self.workers.len())))?;
+        let child = Command::new(BINARY)
+            .args(["run", "--listen", &address, "--config"])
+            .arg(&self.config)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("starting a worker")?;
+        self.workers.push(Worker { child, address });
+        Ok(self.workers.len() - 1)
+    }
+
+    /// Waits until the worker says that it is ready.
+    pub fn wait_ready(&mut self, index: usize) -> Result<()> {
+        let worker = &mut self.workers[index];
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = worker.child.try_wait()? {
+                bail!("worker {index} exited with {status}; its log is in {}", self.folder.display());
+            }
+            let answer = get(&worker.address, "/readyz").unwrap_or_default();
+            if answer.contains("\"ready\":true") {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < READY_TIMEOUT, "worker {index} is not ready: {answer}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Deployment {
+    /// Every transition that a `read_committed` consumer finds, partition by partition in their order.
+    pub fn transitions(&self) -> Result<Vec<TransitionView>> {
+        let records = self.committed(Topic::Presence)?;
+        let values = records.iter().map(|record| record.value.as_deref().unwrap_or_default());
+        values
+            .map(|value| TransitionView::decode(value).map_err(|refusal| anyhow!(refusal.message)))
+            .collect()
+    }
+
+    /// Every committed record of a topic that is there now, partition by partition in their order.
+    pub fn committed(&self, topic: Topic) -> Result<Vec<TailRecord>> {
+        let runtime = Runtime::new()?;
+        let connection = Connection::new(std::slice::from_ref(&self.kafka), BTreeMap::new())?;
+        let client = KafkaTopics::new(connection)?;
+        let mut records = runtime.block_on(async {
+            let bounds = client.bounds(topic).await?;
+            let ends: BTreeMap<_, _> =
+                bounds.into_iter().filter(|(_, bounds)| bounds.end > bounds.first).collect();
+            let mut tail = client.tail(topic, TailFrom::Start).await?;
+            let mut records = Vec::new();
+            // Markers take offsets too: a silence means that everything there is was read.
+            while !ends.is_empty()
+                && let Ok(Some(record)) = timeout(Duration::from_secs(3), tail.records.recv()).await
+            {
+                records.push(record?);
+            }
+            anyhow::Ok(records)
+        })?;
+        records.sort_by_key(|record| (record.partition, record.offset));
+        Ok(records)
+    }
+}
+
+impl Worker {
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id() as i32).context("a process id")?;
+        kill_process(pid, signal).context("sending a signal")
+    }
+
+    pub fn kill9(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Waits for the process to end by itself; its exit code.
+    pub fn wait(&mut self, limit: Duration) -> Result<Option<i32>> {
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.code());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        bail!("the worker still runs after {limit:?}")
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The body of a GET, over a connection of its own.
+pub fn get(address: &str, path: &str) -> Result<String> {
+    request(address, "GET", path, "")
+}
+
+/// Sends a request and reads the whole answer; the status is not looked at.
+pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String> {
+    use std::io::{Read as _, Write as _};
+    let address = address.parse()?;
+    let mut stream = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).context("an answer without a body")
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn delete_topics(kafka: &str) -> Result<()> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", kafka);
+    let admin: AdminClient<DefaultClientContext> = config.create()?;
+    let topology = Topology::shipped();
+    let names: Vec<_> = topology.topics().map(|(topic, _)| topic.name()).collect();
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+    // Those that are not there are no error here.
+    Runtime::new()?.block_on(admin.delete_topics(&names, &options))?;
+    let consumer: BaseConsumer = config.create()?;
+    let begun = Instant::now();
+    loop {
+        let metadata = consumer.fetch_metadata(None, Duration::from_secs(5))?;
+        let left = metadata.topics().iter().any(|topic| names.contains(&topic.name()));
+        if !left {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(20), "the topics of a former test are still there");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
