@@ -10,10 +10,12 @@ mod purity;
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Failed;
 
+use super::case::Case;
 use plain::Plain;
 
 /// Where Rust files are.
@@ -23,9 +25,12 @@ const LINE_COLUMNS_MAX: usize = 110;
 /// The one file that may call what the compiler cannot check.
 const UNSAFE_FILE: &str = "src/kafka/native.rs";
 
-pub fn trials() -> Vec<Trial> {
-    let tidy = |name: &'static str, check: fn(&[Source]) -> Vec<Violation>| {
-        Trial::test(format!("tidy::{name}"), move || report(&check(&sources()?)))
+/// Every Rust file, read once.
+static SOURCES: LazyLock<Result<Vec<Source>, Failed>> = LazyLock::new(sources);
+
+pub fn cases() -> Vec<Case> {
+    let tidy = |name: &str, check: fn(&[Source]) -> Vec<Violation>| {
+        Case::plain(format!("tidy::{name}"), move || report(&check(SOURCES.as_ref().map_err(Failed::clone)?)))
     };
     vec![
         tidy("no_file_is_longer_than_600_lines", long_files),
@@ -36,11 +41,11 @@ pub fn trials() -> Vec<Trial> {
         tidy("nothing_is_left_to_be_written", unfinished),
         tidy("unsafe_is_in_one_file", unsafe_elsewhere),
         tidy("the_pure_modules_name_no_clock_thread_file_or_socket", purity::impure),
-        Trial::test(
+        Case::plain(
             "tidy::the_core_depends_on_no_runtime_and_no_driver",
             || report(&purity::dependencies()?),
         ),
-        Trial::test("tidy::no_link_in_a_document_is_dead", || report(&documents::dead_links()?)),
+        Case::plain("tidy::no_link_in_a_document_is_dead", || report(&documents::dead_links()?)),
     ]
 }
 
