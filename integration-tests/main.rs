@@ -1,6 +1,12 @@
 //! The tests beyond one module: against real servers, which are started once for all of them, and against the product's
 //! binary.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests have clocks, threads and an environment; the core has none"
+)]
+
 mod case;
 mod chaos;
 mod crowd;
@@ -9,6 +15,7 @@ mod restarts;
 mod serve;
 mod servers;
 mod slice;
+mod tidy;
 mod watch;
 
 use std::process::ExitCode;
@@ -17,6 +24,6 @@ use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = [slice::cases(), chaos::cases(), restarts::cases(), serve::cases()];
+    let cases = [tidy::cases(), slice::cases(), chaos::cases(), restarts::cases(), serve::cases()];
     case::run(&arguments, cases.into_iter().flatten().collect())
 }
