@@ -2,7 +2,7 @@
 //! offline, nobody online for ever.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     thread,
     time::{Duration, Instant},
 };
@@ -22,7 +22,7 @@ use rustix::process::Signal;
 use super::{
     case::{Case, Need},
     crowd::{Crowd, Deeds, LEASE, Sizes},
-    deployment::{Deployment, SESSION_TIMEOUT, request},
+    deployment::{Deployment, SESSION_TIMEOUT},
     servers::Servers,
     watch::{Seen, Watch, always_online, chains},
 };
@@ -109,10 +109,16 @@ fn play(servers: &Servers, troubles: &[(Duration, Trouble)]) -> Result<()> {
         deployment.wait_ready(index)?;
     }
     let deeds = crowd.stop()?;
-    // What the last beats brought about.
+    // What the last beats brought about; then nobody is left to announce that the crowd is gone.
     thread::sleep(Duration::from_secs(2));
+    for index in pair {
+        deployment.workers[index].signal(Signal::TERM)?;
+        let code = deployment.workers[index].wait(Duration::from_secs(5))?;
+        ensure!(code == Some(0), "a worker was asked to end and exited with {code:?}");
+    }
+    thread::sleep(Duration::from_secs(1));
     let seen = watch.stop()?;
-    judge(&deployment, &deployment.workers[pair[0]].address, &deeds, &seen, &disturbances)
+    judge(&deployment, &deeds, &seen, &disturbances)
 }
 
 fn disturb(
@@ -146,20 +152,9 @@ fn disturb(
     Ok(())
 }
 
-fn judge(
-    deployment: &Deployment,
-    address: &str,
-    deeds: &Deeds,
-    seen: &[Seen],
-    disturbances: &[Disturbance],
-) -> Result<()> {
+fn judge(deployment: &Deployment, deeds: &Deeds, seen: &[Seen], disturbances: &[Disturbance]) -> Result<()> {
     let transitions = deployment.transitions()?;
-    ensure!(
-        transitions.len() == seen.len(),
-        "{} transitions there, {} seen live",
-        transitions.len(),
-        seen.len()
-    );
+    same_as_seen(&transitions, seen)?;
     let chains = chains(transitions)?;
     always_online(&chains, &deeds.steady)?;
     let probes: Vec<String> = deeds.probes.keys().cloned().collect();
@@ -170,7 +165,7 @@ fn judge(
     let clocks = lease_clocks(deployment)?;
     let refused = deployment.committed(Topic::DeadLetters)?.len();
     ensure!(refused == 0, "{refused} dead letters");
-    rows_agree(address, &chains)?;
+    rows_agree(deployment, &chains)?;
     eprintln!(
         "{} records, {} transitions, {} users; takeovers {takeovers:?}; slowest leaver {slowest:?} after its last beat; \
          lease clocks {:?} to {:?} s",
@@ -187,6 +182,28 @@ fn judge(
             let limit = SESSION_TIMEOUT + TAKEOVER;
             ensure!(*takeover <= limit, "a takeover took {takeover:?}, allowed are {limit:?}");
         }
+    }
+    Ok(())
+}
+
+/// What is there at the end is what was seen while it came.
+fn same_as_seen(there: &[TransitionView], seen: &[Seen]) -> Result<()> {
+    let live: BTreeSet<_> =
+        seen.iter().map(|seen| (&seen.transition.user, seen.transition.version)).collect();
+    ensure!(live.len() == seen.len(), "{} transitions were seen twice", seen.len() - live.len());
+    let missed = there.iter().filter(|transition| !live.contains(&(&transition.user, transition.version)));
+    let missed: Vec<_> = missed.collect();
+    ensure!(
+        missed.is_empty(),
+        "{} of {} were not seen live, such as {:?}",
+        missed.len(),
+        there.len(),
+        &missed[..missed.len().min(20)]
+    );
+    let mut versions = BTreeSet::new();
+    for transition in there {
+        let twice = !versions.insert((&transition.user, transition.version));
+        ensure!(!twice, "published twice, one of {} surplus ones: {transition:?}", there.len() - live.len());
     }
     Ok(())
 }
@@ -224,12 +241,9 @@ fn leavers_left(seen: &[Seen], deeds: &Deeds, disturbances: &[Disturbance]) -> R
 fn unhealthy(from: Instant, to: Instant, disturbances: &[Disturbance]) -> Duration {
     let touching = disturbances.iter().filter(|disturbance| disturbance.from < to);
     touching
-        .map(|Disturbance { trouble, from: begun, to: ended }| {
+        .map(|Disturbance { from: begun, to: ended, .. }| {
             // The worker that is started in place of a killed one makes the group settle once more.
-            let until = match trouble {
-                Trouble::Kill => *ended + SESSION_TIMEOUT + TAKEOVER + TAKEOVER,
-                _ => *ended + SESSION_TIMEOUT + TAKEOVER + TAKEOVER,
-            };
+            let until = *ended + SESSION_TIMEOUT + TAKEOVER * 2;
             until.min(to).saturating_duration_since((*begun).max(from))
         })
         .sum()
@@ -270,11 +284,10 @@ fn lease_clocks(deployment: &Deployment) -> Result<Vec<i64>> {
 }
 
 /// What readers see is what the last transition says.
-fn rows_agree(address: &str, chains: &BTreeMap<String, Vec<TransitionView>>) -> Result<()> {
-    let users: Vec<&String> = chains.keys().collect();
+fn rows_agree(deployment: &Deployment, chains: &BTreeMap<String, Vec<TransitionView>>) -> Result<()> {
+    let users: Vec<&str> = chains.keys().map(String::as_str).collect();
     for users in users.chunks(500) {
-        let body = serde_json::json!({ "users": users }).to_string();
-        let answer = request(address, "POST", "/v1/presence/query", &body)?;
+        let answer = deployment.succeed(&[&["presence", "--json"], users].concat())?;
         let answer: serde_json::Value = serde_json::from_str(&answer).with_context(|| answer.clone())?;
         for (user, row) in users.iter().zip(answer["users"].as_array().into_iter().flatten()) {
             let last = chains[*user].last().context("a chain has transitions")?;

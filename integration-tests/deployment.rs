@@ -156,6 +156,11 @@ impl Deployment {
             anyhow::Ok(records)
         })?;
         records.sort_by_key(|record| (record.partition, record.offset));
+        let repeated = records
+            .windows(2)
+            .filter(|pair| (pair[0].partition, pair[0].offset) == (pair[1].partition, pair[1].offset));
+        let repeated = repeated.count();
+        ensure!(repeated == 0, "reading {topic} gave {repeated} of {} records twice", records.len());
         Ok(records)
     }
 }

@@ -6,8 +6,8 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{CliError, Global};
 
-/// Driver and storage tell at info how they work inside.
-const SERVING: &str = "info,scylla=warn,fjall=warn,lsm_tree=warn";
+/// Driver and storage tell at info how they work inside; what matters of a broker that is away, the engine says once.
+const SERVING: &str = "info,scylla=off,fjall=warn,lsm_tree=warn,librdkafka=off";
 /// The driver repeats, for every attempt, what its last error says.
 const ASKING: &str = "warn,scylla=off";
 

@@ -43,6 +43,9 @@ impl Run {
         }
         let cql = connect::cql_for_worker(&config).await?;
         schema::check(&cql, TABLES).await?;
+        if let Some(warning) = cql.durability_warning().await {
+            tracing::warn!("{warning}");
+        }
         let backend = Backend::Servers { config: Box::new(config.clone()), cql };
         let instance = config.kafka.instance.clone();
         let serving = Serving::prepare(config, topology, processors.clone(), backend, listener)?;

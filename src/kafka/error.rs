@@ -7,79 +7,87 @@ use crate::log::{ErrorClass, LogError};
 /// The class of an error code. Unknown is fatal.
 #[must_use]
 pub fn class_of(code: Code) -> ErrorClass {
-    match code {
-        // The broker or the way to it is away, or busy with itself: the same request may succeed later.
-        Code::BrokerDestroy
-        | Code::BrokerTransportFailure
-        | Code::Resolve
-        | Code::MessageTimedOut
-        | Code::AllBrokersDown
-        | Code::OperationTimedOut
-        | Code::QueueFull
-        | Code::ISRInsufficient
-        | Code::NodeUpdate
-        | Code::WaitingForCoordinator
-        | Code::InProgress
-        | Code::PreviousInProgress
-        | Code::TimedOutQueue
-        | Code::WaitCache
-        | Code::Interrupted
-        | Code::Partial
-        | Code::Retry
-        | Code::UnknownBroker
-        | Code::DestroyBroker
-        | Code::LeaderNotAvailable
-        | Code::NotLeaderForPartition
-        | Code::RequestTimedOut
-        | Code::BrokerNotAvailable
-        | Code::ReplicaNotAvailable
-        | Code::StaleControllerEpoch
-        | Code::NetworkException
-        | Code::CoordinatorLoadInProgress
-        | Code::CoordinatorNotAvailable
-        | Code::NotCoordinator
-        | Code::NotEnoughReplicas
-        | Code::NotEnoughReplicasAfterAppend
-        | Code::NotController
-        | Code::ConcurrentTransactions
-        | Code::KafkaStorageError
-        | Code::ReassignmentInProgress
-        | Code::FetchSessionIdNotFound
-        | Code::InvalidFetchSessionEpoch
-        | Code::ListenerNotFound
-        | Code::FencedLeaderEpoch
-        | Code::UnknownLeaderEpoch
-        | Code::StaleBrokerEpoch
-        | Code::OffsetNotAvailable
-        | Code::PreferredLeaderNotAvailable
-        | Code::EligibleLeadersNotAvailable
-        | Code::ThrottlingQuotaExceeded
-        | Code::UnstableOffsetCommit => ErrorClass::Retriable,
-
-        // What this member held is no longer its own, or the producer's state is in doubt.
-        Code::PurgeQueue
-        | Code::PurgeInflight
-        | Code::GaplessGuarantee
-        | Code::PollExceeded
-        | Code::Fenced
-        | Code::AssignmentLost
-        | Code::State
-        | Code::IllegalGeneration
-        | Code::UnknownMemberId
-        | Code::RebalanceInProgress
-        | Code::FencedInstanceId
-        | Code::OutOfOrderSequenceNumber
-        | Code::DuplicateSequenceNumber
-        | Code::InvalidProducerEpoch
-        | Code::InvalidTransactionalState
-        | Code::InvalidProducerIdMapping
-        | Code::TransactionCoordinatorFenced
-        | Code::UnknownProducerId
-        | Code::ProducerFenced => ErrorClass::Restore,
-
-        _ => ErrorClass::Fatal,
+    if RETRIABLE.contains(&code) {
+        ErrorClass::Retriable
+    } else if RESTORE.contains(&code) {
+        ErrorClass::Restore
+    } else {
+        ErrorClass::Fatal
     }
 }
+
+/// The broker or the way to it is away, or busy with itself: the same request may succeed later.
+const RETRIABLE: &[Code] = &[
+    Code::BrokerDestroy,
+    Code::BrokerTransportFailure,
+    Code::Resolve,
+    Code::MessageTimedOut,
+    Code::AllBrokersDown,
+    Code::OperationTimedOut,
+    Code::QueueFull,
+    Code::ISRInsufficient,
+    Code::NodeUpdate,
+    Code::WaitingForCoordinator,
+    Code::InProgress,
+    Code::PreviousInProgress,
+    Code::TimedOutQueue,
+    Code::WaitCache,
+    Code::Interrupted,
+    Code::Partial,
+    Code::Retry,
+    Code::UnknownBroker,
+    Code::DestroyBroker,
+    Code::LeaderNotAvailable,
+    Code::NotLeaderForPartition,
+    Code::RequestTimedOut,
+    Code::BrokerNotAvailable,
+    Code::ReplicaNotAvailable,
+    Code::StaleControllerEpoch,
+    Code::NetworkException,
+    Code::CoordinatorLoadInProgress,
+    Code::CoordinatorNotAvailable,
+    Code::NotCoordinator,
+    Code::NotEnoughReplicas,
+    Code::NotEnoughReplicasAfterAppend,
+    Code::NotController,
+    Code::ConcurrentTransactions,
+    Code::KafkaStorageError,
+    Code::ReassignmentInProgress,
+    Code::FetchSessionIdNotFound,
+    Code::InvalidFetchSessionEpoch,
+    Code::ListenerNotFound,
+    Code::FencedLeaderEpoch,
+    Code::UnknownLeaderEpoch,
+    Code::StaleBrokerEpoch,
+    Code::OffsetNotAvailable,
+    Code::PreferredLeaderNotAvailable,
+    Code::EligibleLeadersNotAvailable,
+    Code::ThrottlingQuotaExceeded,
+    Code::UnstableOffsetCommit,
+];
+
+/// What this member held is no longer its own, or the producer's state is in doubt.
+const RESTORE: &[Code] = &[
+    Code::PurgeQueue,
+    Code::PurgeInflight,
+    Code::GaplessGuarantee,
+    Code::PollExceeded,
+    Code::Fenced,
+    Code::AssignmentLost,
+    Code::State,
+    Code::IllegalGeneration,
+    Code::UnknownMemberId,
+    Code::RebalanceInProgress,
+    Code::FencedInstanceId,
+    Code::OutOfOrderSequenceNumber,
+    Code::DuplicateSequenceNumber,
+    Code::InvalidProducerEpoch,
+    Code::InvalidTransactionalState,
+    Code::InvalidProducerIdMapping,
+    Code::TransactionCoordinatorFenced,
+    Code::UnknownProducerId,
+    Code::ProducerFenced,
+];
 
 /// Whether the code says that a newer producer has the same transactional id.
 #[must_use]

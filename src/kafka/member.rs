@@ -168,7 +168,8 @@ fn report(config: &KafkaConfig, events: &Events, failure: &KafkaError) {
     let error =
         error::explain(&format!("member of group '{}'", config.group), config.connection.brokers(), failure);
     match (error.class, failure.rdkafka_error_code()) {
-        (ErrorClass::Retriable, _) | (_, Some(Code::PartitionEOF)) => tracing::warn!("{error}"),
+        (ErrorClass::Retriable, _) => events.emit(LogEvent::Failed { error }),
+        (_, Some(Code::PartitionEOF)) => {}
         _ => events.fail(error),
     }
 }

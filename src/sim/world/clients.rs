@@ -150,16 +150,7 @@ impl Clients {
                 self.beat_ms
             }
             120..=122 => {
-                let gateway = Cow::from(format!("gw-{}", random.u32(0..GATEWAYS)));
-                let before = random.bool().then_some(now_ms as i64);
-                let value = encode(&Input::GatewayGone { gateway, before });
-                for partition in 0..self.topology.partitions(Topic::Heartbeats) {
-                    self.send(
-                        partition,
-                        Content { value: Some(value.clone().into()), ..Content::default() },
-                        network,
-                    );
-                }
+                self.lose_gateway(now_ms, network);
                 self.beat_ms
             }
             123..=180 => {
@@ -176,6 +167,16 @@ impl Clients {
                 self.send_for(index, &value, network);
                 self.beat_ms
             }
+        }
+    }
+
+    /// A gateway is gone, which every partition is told.
+    fn lose_gateway(&mut self, now_ms: u64, network: &mut Network) {
+        let gateway = Cow::from(format!("gw-{}", self.random.u32(0..GATEWAYS)));
+        let before = self.random.bool().then_some(now_ms as i64);
+        let value = Bytes::from(encode(&Input::GatewayGone { gateway, before }));
+        for partition in 0..self.topology.partitions(Topic::Heartbeats) {
+            self.send(partition, Content { value: Some(value.clone()), ..Content::default() }, network);
         }
     }
 
