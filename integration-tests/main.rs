@@ -2,7 +2,9 @@
 //! binary.
 
 mod case;
+mod conformance;
 mod deployment;
+mod embedded;
 mod restarts;
 mod serve;
 mod servers;
@@ -14,6 +16,6 @@ use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = [slice::cases(), restarts::cases(), serve::cases()];
+    let cases = [slice::cases(), conformance::cases(), embedded::cases(), restarts::cases(), serve::cases()];
     case::run(&arguments, cases.into_iter().flatten().collect())
 }

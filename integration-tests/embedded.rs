@@ -1,0 +1,4 @@
+use super::case::Case;
+pub fn cases() -> Vec<Case> {
+    vec![]
+}
