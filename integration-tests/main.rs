@@ -2,13 +2,16 @@
 //! binary.
 
 mod case;
+mod chaos;
 mod conformance;
+mod crowd;
 mod deployment;
 mod embedded;
 mod restarts;
 mod serve;
 mod servers;
 mod slice;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -16,6 +19,13 @@ use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = [slice::cases(), conformance::cases(), embedded::cases(), restarts::cases(), serve::cases()];
+    let cases = [
+        slice::cases(),
+        conformance::cases(),
+        embedded::cases(),
+        chaos::cases(),
+        restarts::cases(),
+        serve::cases(),
+    ];
     case::run(&arguments, cases.into_iter().flatten().collect())
 }

@@ -1,7 +1,8 @@
 //! The fold of presence: heartbeats, goodbyes and choices become sessions, rows and transitions.
 //!
-//! The partition has the lease clock and the parameters, which its beacons set; everything else is a bucket's. A record
-//! is decoded, placed, carried out in the buckets of its users, and settled: the net effect goes out.
+//! The partition has the lease clock and the parameters, which its beacons set; everything else is a
+//! bucket's. A record is decoded, placed, carried out in the buckets of its users, and settled: the net
+//! effect goes out.
 
 use bytes::Bytes;
 
@@ -18,8 +19,9 @@ use crate::{
     store::{Query, Row},
     topology::{ProcessorKind, Topic},
 };
-use bucket::Bucket;
+use bucket::{Act, Bucket};
 use clock::{FOLD_VERSION, LeaseClock};
+use people::user_hash;
 use routing::{Part, Routing};
 use session::TIME_MS_MAX;
 use turn::Now;
@@ -73,8 +75,8 @@ impl Fold for Presence {
         let Some(index) = self.routing.index(bucket) else {
             let partition = self.setup.partition;
             return Err(RestoreError(format!(
-                "bucket {bucket} is none of partition {partition} of heartbeats: the topology's partitions or buckets \
-                 are not those the checkpoints were written under; start with the former topology"
+                "bucket {bucket} is none of partition {partition} of heartbeats: the topology's partitions \
+                 or buckets are not those the checkpoints were written under; start with the former topology"
             )));
         };
         let (restored, clock) = checkpoint::decode(bucket, self.routing.buckets, origin, bytes)?;
@@ -113,9 +115,9 @@ impl Fold for Presence {
             return Checkpoint { origin: self.position, resume: self.resume(), bytes: empty };
         };
         let bucket = &mut self.buckets[index];
-        // The clock changes at beacons only, and a beacon moves the origin of every bucket that it is not below of: so
-        // the clock as of a bucket's origin is the present one, or, where the partition has not got to the origin yet,
-        // the one that was restored with the bucket.
+        // The clock changes at beacons only, and a beacon moves the origin of every bucket that it is not
+        // below of: so the clock as of a bucket's origin is the present one, or, where the partition has not
+        // got to the origin yet, the one that was restored with the bucket.
         let clock = match bucket.ahead.take() {
             Some(clock) if self.position < bucket.origin => bucket.ahead.insert(clock),
             _ => &self.clock,
@@ -162,10 +164,10 @@ impl Presence {
         let step = match input {
             Input::Beacon(beacon) => self.fold_beacon(record, beacon, output),
             Input::GatewayGone { gateway, before } => self.fold_gateway(record, gateway, *before, output),
-            _ => match self.routing.elsewhere(input) {
-                Some(partition) => self.send_on(record, partition, output),
-                None => self.fold_parts(record, input, output),
-            },
+            Input::Heartbeat(beat) => self.fold_one(record, &beat.user, Act::Beat(beat), output),
+            Input::Goodbye(end) => self.fold_one(record, &end.user, Act::End(end), output),
+            Input::Status(choice) => self.fold_one(record, &choice.user, Act::Choose(choice), output),
+            Input::Heartbeats { .. } | Input::Goodbyes { .. } => self.fold_batch(record, input, output),
         };
         if !matches!(step, Step::Wanting | Step::Halt(_)) {
             self.position = record.offset + 1;
@@ -179,8 +181,8 @@ impl Presence {
         }
         if beacon.parameters.fold_version != FOLD_VERSION {
             return Step::Halt(format!(
-                "partition {} of heartbeats, offset {}: fold version {} is in force and this build knows {FOLD_VERSION}; \
-                 start a build that knows it",
+                "partition {} of heartbeats, offset {}: fold version {} is in force and this build knows \
+                 {FOLD_VERSION}; start a build that knows it",
                 self.setup.partition, record.offset, beacon.parameters.fold_version
             ));
         }
@@ -221,10 +223,30 @@ impl Presence {
         step
     }
 
-    /// Folds a record of this partition's users: wholly, or not at all while one of them is not in memory.
-    fn fold_parts(&mut self, record: &RecordRef<'_>, input: &Input<'_>, output: &mut Output) -> Step {
-        let mut parts = Vec::with_capacity(1);
-        let refused = self.routing.parts(input, &mut parts);
+    /// Folds what one user said. This is nearly every record.
+    fn fold_one(&mut self, record: &RecordRef<'_>, user: &str, act: Act<'_>, output: &mut Output) -> Step {
+        let hash = user_hash(user);
+        let Some(bucket) = self.routing.bucket(hash) else {
+            return self.send_on(record, self.routing.partition_of(hash), output);
+        };
+        let Self { setup, clock, buckets, batch, .. } = self;
+        let bucket = &mut buckets[bucket];
+        if record.offset < bucket.origin {
+            return Step::Filtered;
+        }
+        let Some(user) = bucket.people.find_user(hash, user) else { return Step::Wanting };
+        let now = now(record, clock, *batch);
+        bucket.act(&now, user, act);
+        bucket.settle(&now, setup, output);
+        Step::Applied
+    }
+
+    /// Folds a batch: wholly, or not at all while one of its users is not in memory.
+    fn fold_batch(&mut self, record: &RecordRef<'_>, input: &Input<'_>, output: &mut Output) -> Step {
+        if let Some(partition) = self.routing.elsewhere(input) {
+            return self.send_on(record, partition, output);
+        }
+        let (mut parts, refused) = self.routing.parts(input);
         let any = !parts.is_empty();
         parts.retain(|part| self.buckets[part.bucket].origin <= record.offset);
         for part in &mut parts {
@@ -235,9 +257,8 @@ impl Presence {
             part.user = user;
         }
         if !refused.is_empty() {
-            let refusal =
-                Refusal::new(Reason::Beats, format!("{} parts of the batch are refused", refused.len()));
-            self.refuse(record, &refusal, &refused, output);
+            let message = format!("{} parts of the batch are refused", refused.len());
+            self.refuse(record, &Refusal::new(Reason::Beats, message), &refused, output);
         }
         self.carry_out(record, &parts, output);
         match (any, parts.is_empty()) {
@@ -253,9 +274,7 @@ impl Presence {
         for part in parts {
             buckets[part.bucket].act(&now, part.user, part.act);
         }
-        if let [part] = parts {
-            return buckets[part.bucket].settle(&now, setup, output);
-        }
+        // Only now: a bucket's origin is beyond the record once it has settled.
         let mut touched: Vec<usize> = parts.iter().map(|part| part.bucket).collect();
         touched.sort_unstable();
         touched.dedup();

@@ -1,10 +1,10 @@
 //! `presence` (bucket; user, session): what readers see of a user and of its live sessions.
 //!
-//! * Session `''` is the user's own row: no TTL, since versions must never restart. Other rows are live sessions: TTL
-//!   one day, refreshed by record time, deleted when the session ends.
+//! * Session `''` is the user's own row: no TTL, since versions must never restart. Other rows are live
+//!   sessions: TTL one day, refreshed by record time, deleted when the session ends.
 //! * Overwritten in place: timestamp base + offset of the record that caused the change.
-//! * Writer: the owner of the bucket's `heartbeats` partition. Readers: `/v1/presence`, `heartline presence`, and the
-//!   fold at a user's first record, by slice (bucket, user); never a whole bucket.
+//! * Writer: the owner of the bucket's `heartbeats` partition. Readers: `/v1/presence`, `heartline presence`,
+//!   and the fold at a user's first record, by slice (bucket, user); never a whole bucket.
 
 use thiserror::Error;
 

@@ -1,11 +1,12 @@
-//! The brake on ends by silence: what looks like everybody leaving at once is more likely a fault of the producers.
+//! The brake on ends by silence: what looks like everybody leaving at once is more likely a fault of the
+//! producers.
 //!
 //! Per bucket and on the lease clock, in this order:
 //! 1. it has held leases for 15 minutes: everything goes;
-//! 2. a bucket with more than 20 sessions hears nothing for a third of a default lease, or heard something again less
-//!    than a default lease ago: nothing goes;
-//! 3. within ten seconds at most 20 sessions or 15 % of them, whichever is more, go; the rest waits in order. The share
-//!    is of the sessions that live at the window's first beacon with a lease due.
+//! 2. a bucket with more than 20 sessions hears nothing for a third of a default lease, or heard something
+//!    again less than a default lease ago: nothing goes;
+//! 3. within ten seconds at most 20 sessions or 15 % of them, whichever is more, go; the rest waits in order.
+//!    The share is of the sessions that live at the window's first beacon with a lease due.
 
 use crate::record::beacon::Parameters;
 

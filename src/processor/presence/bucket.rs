@@ -1,5 +1,5 @@
-//! A bucket: the unit of state. Its fold depends on the records of its own keys and on the partition's beacons, on
-//! nothing else.
+//! A bucket: the unit of state. Its fold depends on the records of its own keys and on the partition's
+//! beacons, on nothing else.
 
 use super::{
     brake::Brake,
@@ -14,7 +14,6 @@ use crate::{
     record::{
         beacon::Parameters,
         heartbeats::{Beat, End, StatusChoice},
-        transition::Status,
     },
     table::presence::UserRow,
 };
@@ -42,7 +41,7 @@ pub(super) struct Bucket {
     pub ahead: Option<LeaseClock>,
     pub people: People,
     pub brake: Brake,
-    wheel: Wheel,
+    pub wheel: Wheel,
     held: tick::Held,
     turn: Turn,
     leaving: Leaving,
@@ -66,7 +65,7 @@ impl Bucket {
     /// Carries out what a record asks of a user that is in memory.
     pub fn act(&mut self, now: &Now<'_>, user: u32, act: Act<'_>) {
         if self.people.user(user).has_extra() {
-            self.wake(now.offset, user);
+            self.wake(user, now.offset);
             self.lapse(now, user);
         }
         match act {
@@ -99,18 +98,13 @@ impl Bucket {
         });
     }
 
-    /// Files what was restored: every session by its deadlines, those over their lease as held.
+    /// Files what was restored. A lease that was held is found to be over at the next beacon.
     pub fn file_all(&mut self, clock_ms: i64, parameters: &Parameters) {
         self.wheel = Wheel::new(clock_ms);
         let live: Vec<u32> = self.people.live_sessions().collect();
-        let mut due: Vec<u32> = Vec::new();
         for session in live {
-            if self.silent_at(session).is_some_and(|silent_at_ms| silent_at_ms <= clock_ms) {
-                due.push(session);
-            }
             self.file(session, parameters);
         }
-        self.hold(due);
     }
 
     /// Leases over and held by the brake.
@@ -127,26 +121,12 @@ impl Bucket {
         }
     }
 
-    /// The row of a user that was behind the fold is behind it no longer: from here on it counts as usual.
-    pub fn wake(&mut self, offset: Offset, user: u32) {
-        let public = self.people.user(user).public();
-        let Some(extra) = self.people.extra(user) else { return };
-        if extra.silent_below == 0 || offset < extra.silent_below {
-            return;
+    /// From the origin of a user's row on, nothing sets the user apart: its state is the same as if it had
+    /// never left memory.
+    pub fn wake(&mut self, user: u32, offset: Offset) {
+        if self.people.extra(user).is_some_and(|extra| (1..=offset).contains(&extra.silent_below)) {
+            self.people.edit(user, |extra| extra.silent_below = 0);
         }
-        self.people.edit(user, |extra| {
-            extra.silent_below = 0;
-            // Nobody waits to be announced offline who is.
-            if public == Status::Offline {
-                extra.pending = None;
-            }
-        });
-    }
-
-    /// The lease clock at which silence ends a session, unless a goodbye said when it ends.
-    fn silent_at(&self, session: u32) -> Option<i64> {
-        let end = self.people.session_extra(session).end;
-        end.is_none().then(|| self.people.session(session).silent_at_ms())
     }
 
     /// Files a session by the next moment at which something may be due.

@@ -1,8 +1,9 @@
 //! A bucket's state as bytes: compact, versioned and canonical, so that equal states have equal bytes.
 //!
-//! It holds every user who is not announced offline or has a live session, a tombstone or an offline that waits; of all
-//! others the row in the store says everything. Users and sessions are in the order of their bytes; names that sessions
-//! share are written once; numbers are varints, times as differences to the clock of the checkpoint.
+//! It holds every user who is not announced offline or has a live session, a tombstone or an offline that
+//! waits; of all others the row in the store says everything. Users and sessions are in the order of their
+//! bytes; names that sessions share are written once; numbers are varints, times as differences to the clock
+//! of the checkpoint.
 
 use bytes::Bytes;
 
@@ -36,7 +37,7 @@ const END: u8 = 1 << 4;
 pub(super) fn encode(bucket: &mut Bucket, clock: &LeaseClock) -> Bytes {
     let mut users: Vec<u32> = bucket.people.users().collect();
     for user in &users {
-        bucket.wake(bucket.origin, *user);
+        bucket.wake(*user, bucket.origin);
     }
     let people = &bucket.people;
     users.retain(|user| !people.may_leave(*user));
@@ -70,8 +71,8 @@ pub(super) fn decode(
 ) -> Result<(Bucket, LeaseClock), RestoreError> {
     restore::restore(bucket, buckets, origin, bytes).map_err(|what| {
         RestoreError(format!(
-            "the checkpoint of bucket {bucket} at {origin} of heartbeats cannot be used ({what}); start the version that \
-             wrote it, or make the tables anew with `heartline rebuild`"
+            "the checkpoint of bucket {bucket} at {origin} of heartbeats cannot be used ({what}); start the \
+             version that wrote it, or make the tables anew with `heartline rebuild`"
         ))
     })
 }

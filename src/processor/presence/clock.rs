@@ -1,4 +1,5 @@
-//! The lease clock: what the partition's beacons prove of time that has passed, and the parameters they announce.
+//! The lease clock: what the partition's beacons prove of time that has passed, and the parameters they
+//! announce.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +30,9 @@ impl Default for LeaseClock {
 }
 
 impl LeaseClock {
-    /// Advances by what `beacon`, appended at `time_ms`, proves: the owner's own time since the immediately preceding
-    /// beacon, if that one is of the same incarnation, never more than two intervals nor than the log's time.
+    /// Advances by what `beacon`, appended at `time_ms`, proves: the owner's own time since the immediately
+    /// preceding beacon, if that one is of the same incarnation, never more than two intervals nor than the
+    /// log's time.
     pub fn advance(&mut self, beacon: &Beacon<'_>, time_ms: i64) {
         if let Some(last) = self.beacon.as_ref().filter(|last| last.incarnation == *beacon.incarnation) {
             let most_ms = time_ms.saturating_sub(last.time_ms).clamp(0, BEACON_STEP_MS_MAX);

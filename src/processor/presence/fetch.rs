@@ -30,8 +30,7 @@ pub(super) fn wanted<'a>(
         if routing.elsewhere(&input).is_some() {
             continue;
         }
-        let mut parts = Vec::new();
-        routing.parts(&input, &mut parts);
+        let (parts, _) = routing.parts(&input);
         for part in parts {
             let (bucket, user) = (&buckets[part.bucket], user_of(&part.act));
             if bucket.origin <= record.offset && bucket.people.find_user(part.hash, user).is_none() {
@@ -58,8 +57,8 @@ pub(super) fn load(
     query: &Query,
     rows: &[Row],
 ) -> Result<(), RestoreError> {
-    let number = query.partition.first().and_then(super::fetch::number);
-    let bucket = number.and_then(|number| routing.index(number)).and_then(|index| buckets.get_mut(index));
+    let bucket = query.partition.first().and_then(number);
+    let bucket = bucket.and_then(|number| routing.index(number)).and_then(|index| buckets.get_mut(index));
     let (Some(bucket), Select::Keys(keys)) = (bucket, &query.select) else {
         return Err(RestoreError("a row was read that no fold of this partition asked for".to_owned()));
     };

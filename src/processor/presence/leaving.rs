@@ -21,8 +21,8 @@ impl Leaving {
         }
     }
 
-    /// The next user whose last change is of `batch` or an earlier one. Whether it is still to go is the caller's to
-    /// judge: a user that came back without another offer is named here too.
+    /// The next user whose last change is of `batch` or an earlier one. Whether it is still to go is the
+    /// caller's to judge: a user that came back without another offer is named here too.
     pub fn next(&mut self, batch: u64) -> Option<u32> {
         while let Some((offered, user)) = self.queue.front().copied().filter(|(offered, _)| *offered <= batch)
         {

@@ -1,4 +1,5 @@
-//! Names that many sessions share, such as gateways and devices: stored once, counted, freed with their last use.
+//! Names that many sessions share, such as gateways and devices: stored once, counted, freed with their last
+//! use.
 
 use std::hash::BuildHasher;
 

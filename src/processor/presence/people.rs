@@ -62,7 +62,7 @@ impl People {
     #[inline]
     pub fn find_user(&self, hash: u32, user: &str) -> Option<u32> {
         let bytes = user.as_bytes();
-        self.by_id.find(spread(hash), |one| self.ids.bytes(self.users[*one as usize].id) == bytes).copied()
+        self.by_id.find(spread(hash), |one| self.ids.is(&self.users[*one as usize].id, bytes)).copied()
     }
 
     /// Adds a user that is not there yet: offline, version 0.
@@ -70,7 +70,7 @@ impl People {
         let user = User::new(self.ids.put(id));
         let place = place(&mut self.users, &mut self.free_users, user);
         let Self { ids, users, by_id, .. } = self;
-        let hash = |one: &u32| spread(murmur2(ids.bytes(users[*one as usize].id)));
+        let hash = |one: &u32| spread(murmur2(ids.bytes(&users[*one as usize].id)));
         by_id.insert_unique(hash(&place), place, hash);
         place
     }
@@ -79,7 +79,7 @@ impl People {
     pub fn remove_user(&mut self, user: u32) {
         debug_assert_eq!(self.users[user as usize].first, NO_SESSION, "no session lives without its user");
         let id = self.users[user as usize].id;
-        let hash = spread(murmur2(self.ids.bytes(id)));
+        let hash = spread(murmur2(self.ids.bytes(&id)));
         if let Ok(found) = self.by_id.find_entry(hash, |one| *one == user) {
             found.remove();
         }
@@ -106,11 +106,11 @@ impl People {
     }
 
     pub fn user_id(&self, user: u32) -> &str {
-        self.ids.text(self.users[user as usize].id)
+        self.ids.text(&self.users[user as usize].id)
     }
 
     pub fn user_bytes(&self, user: u32) -> &[u8] {
-        self.ids.bytes(self.users[user as usize].id)
+        self.ids.bytes(&self.users[user as usize].id)
     }
 
     #[inline]
@@ -152,7 +152,8 @@ impl People {
         }
     }
 
-    /// Whether nothing keeps the user in memory: it is announced offline and all that is known of it is in its row.
+    /// Whether nothing keeps the user in memory: it is announced offline and all that is known of it is in
+    /// its row.
     pub fn may_leave(&self, user: u32) -> bool {
         let one = &self.users[user as usize];
         let busy = |extra: &Extra| !extra.tombstones.is_empty() || extra.pending.is_some();
@@ -170,11 +171,11 @@ impl People {
     }
 
     pub fn session_id(&self, session: u32) -> &str {
-        self.ids.text(self.sessions[session as usize].id)
+        self.ids.text(&self.sessions[session as usize].id)
     }
 
     pub fn session_bytes(&self, session: u32) -> &[u8] {
-        self.ids.bytes(self.sessions[session as usize].id)
+        self.ids.bytes(&self.sessions[session as usize].id)
     }
 
     /// All live sessions of the bucket, in no particular order: sort before anything depends on it.
@@ -192,7 +193,7 @@ impl People {
     #[inline]
     pub fn find_session(&self, user: u32, id: &str) -> Option<u32> {
         let mut session = self.users[user as usize].first;
-        while session != NO_SESSION && self.ids.bytes(self.session(session).id) != id.as_bytes() {
+        while session != NO_SESSION && !self.ids.is(&self.session(session).id, id.as_bytes()) {
             session = self.session(session).next;
         }
         (session != NO_SESSION).then_some(session)
@@ -309,7 +310,8 @@ fn place<T>(places: &mut Vec<T>, free: &mut Vec<u32>, value: T) -> u32 {
     }
 }
 
-/// Users of one bucket have the low bits of their hash in common: all of it must reach all bits of the table's.
+/// Users of one bucket have the low bits of their hash in common: all of it must reach all bits of the
+/// table's.
 fn spread(hash: u32) -> u64 {
     let mixed = u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ (mixed >> 32)

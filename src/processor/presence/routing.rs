@@ -59,15 +59,16 @@ impl Routing {
     /// Where the record belongs, if not here.
     pub fn elsewhere(&self, input: &Input<'_>) -> Option<PartitionId> {
         let hash = user_hash(routing_user(input)?);
-        match self.bucket(hash) {
-            Some(_) => None,
-            None => Some((hash & 0x7fff_ffff) % self.partitions),
-        }
+        self.bucket(hash).is_none().then(|| self.partition_of(hash))
+    }
+
+    pub fn partition_of(&self, hash: u32) -> PartitionId {
+        (hash & 0x7fff_ffff) % self.partitions
     }
 
     /// The parts of a record that belongs here, in order; parts of users of other partitions are refused.
-    pub fn parts<'a>(&self, input: &'a Input<'a>, parts: &mut Vec<Part<'a>>) -> Vec<RefusedPart> {
-        let mut refused = Vec::new();
+    pub fn parts<'a>(&self, input: &'a Input<'a>) -> (Vec<Part<'a>>, Vec<RefusedPart>) {
+        let (mut parts, mut refused) = (Vec::new(), Vec::new());
         let mut add = |index: u32, user: &str, act: Act<'a>| {
             let hash = user_hash(user);
             match self.bucket(hash) {
@@ -92,7 +93,7 @@ impl Routing {
             refused.extend(unusable.iter().cloned());
             refused.sort_unstable_by_key(|part| part.index);
         }
-        refused
+        (parts, refused)
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) fn write_user(bucket: u32, people: &People, user: u32, output: &mut O
     output.upsert(&PRESENCE, partition(bucket), clustering(people.user_id(user), ""), row.to_cells(), None);
 }
 
-/// Writes a session's row. Where its metadata is only in the store, the row is read and written again with it.
+/// Writes a session's row. Where its metadata is only in the store, the row is read and written again with
+/// it.
 pub(super) fn write_session(
     bucket: u32,
     people: &People,

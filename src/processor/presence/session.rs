@@ -1,4 +1,4 @@
-//! A live session in 64 bytes, and the rules about its own status and deadlines.
+//! A live session in 76 bytes, of which 17 are its id, and the rules about its own status and deadlines.
 
 use super::{
     ids::Id,
@@ -10,7 +10,8 @@ use crate::{limits::SESSION_ROW_REFRESH_MS, record::beacon::Parameters, record::
 /// The end of a list of sessions.
 pub(super) const NO_SESSION: u32 = u32::MAX;
 
-/// The largest record time, in milliseconds, that the fold keeps: the year 6429. What the log says beyond is cut.
+/// The largest record time, in milliseconds, that the fold keeps: the year 6429. What the log says beyond is
+/// cut.
 pub(super) const TIME_MS_MAX: i64 = (1 << 47) - 1;
 
 /// What a beat says of its session, with everything that was left out filled in.
@@ -47,7 +48,7 @@ pub(super) struct Session {
     flags: u8,
 }
 
-const _: () = assert!(size_of::<Session>() == 64);
+const _: () = assert!(size_of::<Session>() == 76);
 
 const STATUS: u8 = 0b11;
 const BUSY: u8 = 1 << 2;
@@ -82,7 +83,8 @@ impl Session {
         self.set_pair(terms.epoch, terms.counter);
         self.beat_clock_ms = Packed::new(terms.beat_clock_ms);
         self.beat_time_ms = Packed::new(terms.beat_time_ms);
-        // No lease is over when it is given: what becomes due at one beacon is due after all that was at the last.
+        // No lease is over when it is given: what becomes due at one beacon is due after all that was at the
+        // last.
         self.lease_ms = terms.lease_ms.clamp(1, u32::MAX.into()) as u32;
         // 49 days of idling are away by any threshold that makes sense.
         self.idle_ms = terms.idle_ms.clamp(0, u32::MAX.into()) as u32;

@@ -1,4 +1,5 @@
-//! What one record changes in a bucket, collected until the record has been folded: only the net effect counts.
+//! What one record changes in a bucket, collected until the record has been folded: only the net effect
+//! counts.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -64,7 +65,8 @@ pub(super) struct Turn {
     touch_of: HashMap<u32, u32, FixedState>,
 }
 
-/// Above this a map is given back after the record, since clearing it would cost its size with every record to come.
+/// Above this a map is given back after the record, since clearing it would cost its size with every record
+/// to come.
 const KEPT_MAX: usize = 1_024;
 
 impl Turn {
@@ -89,7 +91,8 @@ impl Turn {
         &mut self.changes[at as usize]
     }
 
-    /// The change of a session that ended in this record is continued by one that began in it under the same id.
+    /// The change of a session that ended in this record is continued by one that began in it under the same
+    /// id.
     pub fn resume(&mut self, at: usize, session: u32) -> &mut Change {
         self.change_of.insert(session, at as u32);
         let change = &mut self.changes[at];

@@ -28,7 +28,7 @@ pub(super) struct User {
     flags: u8,
 }
 
-const _: () = assert!(size_of::<User>() == 24);
+const _: () = assert!(size_of::<User>() == 36);
 const _: () = assert!(crate::limits::SESSIONS_PER_USER_MAX <= u8::MAX as usize);
 
 /// The largest version: one transition a microsecond takes eight years to get there.
@@ -108,8 +108,9 @@ pub(super) struct Extra {
     /// Sorted by session.
     pub tombstones: Vec<Tombstone>,
     pub pending: Option<Pending>,
-    /// Below this position the user's row is ahead of the fold: what the row holds (choice, texts, version, public
-    /// status, last seen) is as of here already and is left alone, neither numbered nor published nor written.
+    /// Below this position the user's row is ahead of the fold: what the row holds (choice, texts, version,
+    /// public status, last seen) is as of here already and is left alone, neither numbered nor published nor
+    /// written.
     pub silent_below: Offset,
 }
 
@@ -168,8 +169,8 @@ impl Extra {
         found.ok().map(|at| &self.tombstones[at])
     }
 
-    /// Leaves a tombstone in place of an older one of the session; above the cap the one that is due first goes (of
-    /// several the first in the order of session bytes).
+    /// Leaves a tombstone in place of an older one of the session; above the cap the one that is due first
+    /// goes (of several the first in the order of session bytes).
     pub fn bury(&mut self, tombstone: Tombstone) {
         self.unbury(&tombstone.session);
         if self.tombstones.len() >= TOMBSTONES_PER_USER_MAX {
@@ -196,8 +197,8 @@ pub(super) struct Extras {
     by_user: HashMap<u32, Box<Filed>, FixedState>,
     /// (lease clock, user): a tombstone goes or an offline is announced.
     timers: BTreeSet<(i64, u32)>,
-    /// (record time, user): a choice ends, of users with a live session or something pending. The others' choices are
-    /// looked at with their next record, so that nothing depends on who happens to be in memory.
+    /// (record time, user): a choice ends, of users with a live session or something pending. The others'
+    /// choices are looked at with their next record, so that nothing depends on who happens to be in memory.
     untils: BTreeSet<(i64, u32)>,
 }
 

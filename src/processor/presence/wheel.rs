@@ -1,9 +1,9 @@
 //! When to look at a session again: a lazy timing wheel.
 //!
-//! A session is filed no later than its deadline. A deadline that moves away, as every renewal moves it, changes
-//! nothing here: the session is found not to be due when its slot fires and is filed anew. Only one that comes nearer is
-//! filed again; the entry that it leaves behind is known by its tick. What fires when is therefore no property of the
-//! log: whoever asks the wheel must judge each session by its own fields.
+//! A session is filed no later than its deadline. A deadline that moves away, as every renewal moves it,
+//! changes nothing here: the session is found not to be due when its slot fires and is filed anew. Only one
+//! that comes nearer is filed again; the entry that it leaves behind is known by its tick. What fires when is
+//! therefore no property of the log: whoever asks the wheel must judge each session by its own fields.
 
 /// Milliseconds of lease clock that one slot stands for.
 const TICK_MS: i64 = 1_000;
@@ -24,8 +24,8 @@ impl Wheel {
         Self { slots: vec![Vec::new(); SLOTS as usize].into(), tick: tick_of(clock_ms) }
     }
 
-    /// Sees to it that `session` fires no later than at `deadline_ms`; `filed` is kept by the session, also across its
-    /// end, so that the entry of a former holder of its place serves the next.
+    /// Sees to it that `session` fires no later than at `deadline_ms`; `filed` is kept by the session, also
+    /// across its end, so that the entry of a former holder of its place serves the next.
     #[inline]
     pub fn file(&mut self, session: u32, filed: &mut u32, deadline_ms: i64) {
         let horizon = self.tick + (SLOTS - 1);
@@ -34,6 +34,12 @@ impl Wheel {
             *filed = tick;
             self.slots[(tick % SLOTS) as usize].push(session);
         }
+    }
+
+    /// Entries, those left behind included.
+    #[cfg(test)]
+    pub fn entries(&self) -> usize {
+        self.slots.iter().map(Vec::len).sum()
     }
 
     /// Moves what may be due at `clock_ms` to `fired`, each with the tick it was filed under.

@@ -48,7 +48,7 @@ impl Bucket {
         if status != before {
             let public_before = self.people.status(user);
             self.people.session_mut(session).set_status(status);
-            self.touched(now, session, Cause::Heartbeat, now.time_ms, public_before);
+            self.touched(session, Cause::Heartbeat, now.time_ms, public_before);
         }
         if stale || moved || dressed || status != before {
             self.write_row(session, beat);
@@ -60,8 +60,8 @@ impl Bucket {
         }
     }
 
-    /// A session begins; above the cap the oldest goes, the one whose last beat is furthest back on the lease clock
-    /// (of several the first in the order of session bytes).
+    /// A session begins; above the cap the oldest goes, the one whose last beat is furthest back on the lease
+    /// clock (of several the first in the order of session bytes).
     fn begin(&mut self, now: &Now<'_>, user: u32, beat: &Beat<'_>) {
         if usize::from(self.people.user(user).live) >= SESSIONS_PER_USER_MAX {
             let age =
@@ -83,9 +83,7 @@ impl Bucket {
         self.dress(session, beat);
         self.write_row(session, beat);
         self.file(session, now.parameters);
-        self.touched(now, session, Cause::Heartbeat, now.time_ms, before);
-        // What waited to be announced is over even where the status is as it was.
-        self.turn.touch(user);
+        self.touched(session, Cause::Heartbeat, now.time_ms, before);
         let visible = self.people.choice(user) != Some(Choice::Invisible);
         if visible && !self.people.silent(user, now.offset) {
             self.people.user_mut(user).see(now.time_ms);
@@ -169,14 +167,7 @@ impl Bucket {
     }
 
     /// Notes what a session's record or deadline did to its user's status, which was `before`.
-    pub(super) fn touched(
-        &mut self,
-        _now: &Now<'_>,
-        session: u32,
-        cause: Cause,
-        occurred_at_ms: i64,
-        before: Status,
-    ) {
+    pub(super) fn touched(&mut self, session: u32, cause: Cause, occurred_at_ms: i64, before: Status) {
         let Session { user, .. } = *self.people.session(session);
         if self.people.status(user) == before {
             return;

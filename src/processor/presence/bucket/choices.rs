@@ -15,9 +15,10 @@ use crate::{
 };
 
 impl Bucket {
-    /// A status record changes what it names. `until` belongs to the whole choice: a record that names a status or a
-    /// text, be it null, replaces it, and without an `until` of its own what is chosen then has no end; a record that
-    /// names `until` alone changes only that. Where nothing is chosen there is no `until`.
+    /// A status record changes what it names. `until` belongs to the whole choice: a record that names a
+    /// status or a text, be it null, replaces it, and without an `until` of its own what is chosen then has
+    /// no end; a record that names `until` alone changes only that. Where nothing is chosen there is no
+    /// `until`.
     pub(super) fn choose(&mut self, now: &Now<'_>, user: u32, choice: &StatusChoice<'_>) {
         if self.people.silent(user, now.offset) {
             return;
@@ -25,8 +26,8 @@ impl Bucket {
         self.rechoose(user, now.time_ms, |extra| apply(extra, choice));
     }
 
-    /// The choice of a user without live sessions ends with the user's next record after the beacon that proved it: the
-    /// outcome must not depend on whether the user was in memory at that beacon.
+    /// The choice of a user without live sessions ends with the user's next record after the beacon that
+    /// proved it: the outcome must not depend on whether the user was in memory at that beacon.
     pub(super) fn lapse(&mut self, now: &Now<'_>, user: u32) {
         let Some(extra) = self.people.extra(user) else { return };
         let lapsed = extra.until_ms.is_some_and(|until_ms| until_ms <= now.beacon_time_ms);
@@ -35,9 +36,9 @@ impl Bucket {
         }
     }
 
-    /// The choice of a user with a live session, or with an offline that waits, ends with the beacon that proves it.
+    /// The choice of a user with a live session, or with an offline that waits, ends with the beacon that
+    /// proves it.
     pub(super) fn expire_choice(&mut self, now: &Now<'_>, user: u32, until_ms: i64) {
-        self.wake(now.offset, user);
         if !self.people.silent(user, now.offset) && self.is_watched(user) {
             self.rechoose(user, until_ms, Extra::clear_choice);
         }

@@ -60,8 +60,8 @@ impl Bucket {
         changed
     }
 
-    /// Every session last heard through `gateway`, of a connection older than `before`, ends: in the order of users and
-    /// sessions.
+    /// Every session last heard through `gateway`, of a connection older than `before`, ends: in the order of
+    /// users and sessions.
     pub fn gateway_gone(&mut self, now: &Now<'_>, gateway: &str, before: Option<i64>) {
         let Some(name) = self.people.name(gateway) else { return };
         let mut gone: Vec<u32> = self.people.live_sessions().collect();
@@ -75,8 +75,6 @@ impl Bucket {
         };
         gone.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
         for session in gone {
-            let user = self.people.session(session).user;
-            self.wake(now.offset, user);
             self.end(now, session, Cause::GatewayGone, now.time_ms);
         }
     }
@@ -92,7 +90,7 @@ impl Bucket {
         let live = self.people.user(user).live;
         let change = self.turn.change(user, session, live);
         (change.ended, change.live_after) = (Some(cause), live);
-        self.touched(now, session, cause, occurred_at_ms, before);
+        self.touched(session, cause, occurred_at_ms, before);
         // An invisible user leaves without a change of status; it may still have to leave memory.
         self.turn.touch(user);
         self.people.status(user) != before

@@ -66,7 +66,7 @@ impl Bucket {
         let user = touch.user;
         let silent = self.people.silent(user, now.offset);
         let from = self.people.user(user).public();
-        let to = self.announced_now(now, &touch, silent);
+        let to = self.announced_now(now, &touch);
         if silent {
             return;
         }
@@ -96,7 +96,7 @@ impl Bucket {
     }
 
     /// The status to be public after this record; an offline may have to wait.
-    fn announced_now(&mut self, now: &Now<'_>, touch: &Touch, silent: bool) -> Status {
+    fn announced_now(&mut self, now: &Now<'_>, touch: &Touch) -> Status {
         let user = touch.user;
         let (public, status) = (self.people.user(user).public(), self.people.status(user));
         let waiting = self.people.extra(user).is_some_and(|extra| extra.pending.is_some());
@@ -112,8 +112,7 @@ impl Bucket {
         if waiting {
             return public;
         }
-        // Below a row that is ahead it shows later whether anybody waits; see `Bucket::wake`.
-        let dwells = now.parameters.dwell_ms > 0 && (silent || public != Status::Offline);
+        let dwells = now.parameters.dwell_ms > 0 && public != Status::Offline;
         match touch.origin.as_ref().filter(|_| dwells) {
             None => status,
             Some(origin) => {

@@ -29,8 +29,8 @@ enum What {
     Announce,
 }
 
-/// Leases that are over, in the order in which they are let go. A session that was heard again, or ended otherwise,
-/// leaves its entry behind: an entry counts if the session is held and still due as it says.
+/// Leases that are over, in the order in which they are let go. A session that was heard again, or ended
+/// otherwise, leaves its entry behind: an entry counts if the session is held and still due as it says.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     queue: VecDeque<(i64, u32)>,
@@ -44,8 +44,8 @@ impl Held {
 }
 
 impl Bucket {
-    /// Looks at everything that the lease clock, or the log's time, has reached. `all`: parameters changed, on which the
-    /// status of any session may depend.
+    /// Looks at everything that the lease clock, or the log's time, has reached. `all`: parameters changed,
+    /// on which the status of any session may depend.
     pub fn beacon(&mut self, now: &Now<'_>, all: bool) {
         self.end_choices(now);
         let mut items = Vec::new();
@@ -73,17 +73,10 @@ impl Bucket {
 
     fn look_at_users(&mut self, now: &Now<'_>, items: &mut Vec<Item>) {
         for user in self.people.extras.timers_due(now.clock_ms) {
-            self.wake(now.offset, user);
             let due = self.people.edit(user, |extra| {
                 extra.tombstones.retain(|one| one.due_ms > now.clock_ms);
                 let due = extra.pending.as_ref().map(|pending| pending.due_ms);
-                let due = due.filter(|due_ms| *due_ms <= now.clock_ms);
-                if due.is_some() && now.offset < extra.silent_below {
-                    // It was announced by what the row includes already.
-                    extra.pending = None;
-                    return None;
-                }
-                due
+                due.filter(|due_ms| *due_ms <= now.clock_ms)
             });
             if let Some(due_ms) = due {
                 items.push(Item { due_ms, user, session: NO_SESSION, what: What::Announce });
@@ -221,7 +214,7 @@ impl Bucket {
         let occurred_at_ms = one.beat_time_ms() + (item.due_ms - one.beat_clock_ms());
         let before = self.people.status(item.user);
         self.people.session_mut(item.session).set_status(status);
-        self.touched(now, item.session, Cause::Idle, occurred_at_ms, before);
+        self.touched(item.session, Cause::Idle, occurred_at_ms, before);
         // The session's own status is in its row, whether or not the user's changed.
         self.turn.change(item.user, item.session, self.people.user(item.user).live);
     }

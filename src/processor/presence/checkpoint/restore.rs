@@ -1,4 +1,5 @@
-//! Reading a checkpoint. Whatever the bytes are, the answer is a bucket that keeps its invariants, or a refusal.
+//! Reading a checkpoint. Whatever the bytes are, the answer is a bucket that keeps its invariants, or a
+//! refusal.
 
 use super::{
     ACTIVITY, BUSY, END, EXTRA, METADATA, PENDING, SILENT, STATUS_TEXT, UNTIL, VERSION, cause_code,

@@ -1,22 +1,23 @@
 use super::*;
 
 #[test]
-fn the_room_of_a_dropped_id_is_used_again_for_one_of_the_same_length() {
+fn ids_of_every_length_read_as_they_were_put() {
     let mut ids = Ids::default();
-    let (first, second) = (ids.put("alice"), ids.put("carol"));
-    let other = ids.put("bob");
-    ids.drop(first);
-    let third = ids.put("käte");
-    assert_eq!(third, first);
-    assert_eq!([ids.text(third), ids.text(second), ids.text(other)], ["käte", "carol", "bob"]);
+    let texts: Vec<String> = (1..=ID_BYTES_MAX).map(|length| "x".repeat(length)).collect();
+    let put: Vec<Id> = texts.iter().map(|text| ids.put(text)).collect();
+    for (text, id) in texts.iter().zip(&put) {
+        assert_eq!(ids.text(id), text);
+        assert!(ids.is(id, text.as_bytes()) && !ids.is(id, b"y"));
+    }
 }
 
 #[test]
-fn an_id_takes_five_bytes_beside_its_own() {
-    assert_eq!(size_of::<Id>(), 5);
+fn the_room_of_a_dropped_id_is_used_again_for_one_of_the_same_length() {
     let mut ids = Ids::default();
-    for n in 0..100 {
-        ids.put(&format!("user-{n:011}"));
-    }
-    assert_eq!(ids.shelves[16].bytes.len(), 1_600);
+    let name = |n: u32| format!("a name beyond the record {n}");
+    let (first, second) = (ids.put(&name(1)), ids.put(&name(2)));
+    ids.drop(first);
+    let third = ids.put(&name(3));
+    assert_eq!(third, first);
+    assert_eq!([ids.text(&third), ids.text(&second)], [name(3), name(2)]);
 }

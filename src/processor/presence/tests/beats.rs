@@ -247,12 +247,22 @@ fn a_session_that_ends_and_begins_within_one_record_has_rather_gone_on() {
     for n in 0..64 {
         world.beat("alice", &format!("s-{n:02}"), 1, "");
     }
+    world.pass(1_000);
     world.published.clear();
     let beat = |session: &str| format!(r#"{{"user":"alice","session":"{session}","counter":2}}"#);
     // s-64 makes s-00 go, which comes back and makes s-01 go.
-    let beats = [beat("s-64"), beat("s-00")].join(",");
+    // What comes after takes the place that it left, and is another session.
+    let beats = [beat("s-64"), beat("s-00"), beat("s-99")].join(",");
     world.append(format!(r#"{{"v":1,"type":"heartbeats","beats":[{beats}]}}"#));
-    assert_eq!(world.routes(), ["alice/s-64 add 64", "alice/s-01 remove heartbeat"]);
+    assert_eq!(
+        world.routes(),
+        [
+            "alice/s-64 add 64",
+            "alice/s-01 remove heartbeat",
+            "alice/s-02 remove heartbeat",
+            "alice/s-99 add 64"
+        ]
+    );
     assert!(world.rows.cells("alice", "s-00").is_some());
     assert!(world.rows.cells("alice", "s-01").is_none());
     assert_eq!(world.fold.stats().sessions, 64);

@@ -237,3 +237,13 @@ fn a_user_leaves_memory_only_when_its_last_change_is_stored() {
     world.fold.acknowledged(first + 1);
     assert_eq!(world.fold.stats().users, 0);
 }
+
+#[test]
+fn sessions_that_come_and_go_while_time_stands_still_take_no_more_room_in_the_wheel() {
+    let mut world = World::new();
+    for counter in 0..100 {
+        world.beat("alice", "s-1", 2 * counter, "");
+        world.goodbye("alice", "s-1", 2 * counter + 1, 0);
+    }
+    assert_eq!(world.fold.buckets[0].wheel.entries(), 1);
+}

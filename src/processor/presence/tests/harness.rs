@@ -185,15 +185,13 @@ impl World {
     /// A heartbeat with these further fields, such as `"idle_ms":5`.
     pub fn beat(&mut self, user: &str, session: &str, counter: i64, more: &str) -> Step {
         let comma = if more.is_empty() { "" } else { "," };
-        self.append(format!(
-            r#"{{"v":1,"type":"heartbeat","user":"{user}","session":"{session}","counter":{counter}{comma}{more}}}"#
-        ))
+        let session = format!(r#""user":"{user}","session":"{session}","counter":{counter}"#);
+        self.append(format!(r#"{{"v":1,"type":"heartbeat",{session}{comma}{more}}}"#))
     }
 
     pub fn goodbye(&mut self, user: &str, session: &str, counter: i64, after_ms: i64) -> Step {
-        self.append(format!(
-            r#"{{"v":1,"type":"goodbye","user":"{user}","session":"{session}","counter":{counter},"after_ms":{after_ms}}}"#
-        ))
+        let session = format!(r#""user":"{user}","session":"{session}","counter":{counter}"#);
+        self.append(format!(r#"{{"v":1,"type":"goodbye",{session},"after_ms":{after_ms}}}"#))
     }
 
     pub fn status(&mut self, user: &str, fields: &str) -> Step {

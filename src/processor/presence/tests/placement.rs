@@ -1,10 +1,12 @@
 //! Records that belong elsewhere, parts that are refused, and what lies below an origin.
 
-use super::harness::World;
+use super::harness::{BASE_US, Logged, START_MS, World, fold, restored};
 use crate::{
+    effect::Output,
     id::{bucket_of, partition_of},
     log::Header,
-    processor::{Fold, Step},
+    processor::{Checkpoint, Fold, Step},
+    table::Value,
     topology::Topic,
 };
 
@@ -82,19 +84,19 @@ fn a_record_is_folded_wholly_or_not_at_all_while_a_user_is_not_in_memory() {
     let mut world = World::of(2, 4);
     world.beat(&ours, "s", 0, "");
     world.published.clear();
-    let record = super::harness::Logged {
+    let record = Logged {
         offset: world.log.len() as i64,
         time_ms: world.time_ms,
         value: beats(&[&ours, &too]).into(),
         headers: Vec::new(),
     };
-    let mut output = crate::effect::Output::new(0);
+    let mut output = Output::new(0);
     output.begin(record.offset, true);
     let before = world.checkpoints();
     assert_eq!(world.fold.fold(&record.as_ref(), &mut output), Step::Wanting);
     assert!(output.records.is_empty() && output.rows.is_empty());
     let after = world.checkpoints();
-    let bytes = |all: &[(u32, crate::processor::Checkpoint)]| -> Vec<bytes::Bytes> {
+    let bytes = |all: &[(u32, Checkpoint)]| -> Vec<bytes::Bytes> {
         all.iter().map(|(_, one)| one.bytes.clone()).collect()
     };
     assert_eq!(bytes(&before), bytes(&after));
@@ -120,15 +122,15 @@ fn a_bucket_skips_what_lies_below_its_own_origin_and_only_that() {
     assert_eq!((late[0].1.origin, late[1].1.origin), (4, 3));
     // Bucket 0 as of 4, bucket 2 as of 1: from 1 on.
     let checkpoints = [late[0].clone(), early[1].clone()];
-    world.fold = super::harness::restored(world.fold.setup.clone(), &checkpoints);
-    let mut output = crate::effect::Output::new(super::harness::BASE_US);
+    world.fold = restored(world.fold.setup.clone(), &checkpoints);
+    let mut output = Output::new(BASE_US);
     let steps: Vec<Step> = world.log[1..]
         .to_vec()
         .iter()
-        .map(|record| super::harness::fold(&mut world.fold, record, &Default::default(), &mut output, 0))
+        .map(|record| fold(&mut world.fold, record, &Default::default(), &mut output, 0))
         .collect();
     assert_eq!(steps, [Step::Filtered, Step::Applied, Step::Filtered]);
-    let bytes = |all: &[(u32, crate::processor::Checkpoint)]| -> Vec<bytes::Bytes> {
+    let bytes = |all: &[(u32, Checkpoint)]| -> Vec<bytes::Bytes> {
         all.iter().map(|(_, one)| one.bytes.clone()).collect()
     };
     assert_eq!(bytes(&world.checkpoints()), bytes(&late));
@@ -144,11 +146,57 @@ fn records_below_a_users_row_are_folded_but_neither_numbered_nor_published() {
     assert_eq!(world.moves().len(), 3);
     // A successor whose checkpoint is older than the row, which says version 3 as of 4.
     let log = world.log.split_off(1);
-    world.fold = super::harness::restored(world.fold.setup.clone(), &start);
+    world.fold = restored(world.fold.setup.clone(), &start);
     for record in log {
         world.append(record.value);
     }
     assert_eq!(world.moves(), [""; 0]);
     world.goodbye("alice", "s-1", 4, 0);
     assert_eq!(world.moves(), ["alice 4 online>offline goodbye"]);
+}
+
+/// Folds the log again from its start, with the rows as they are now: what a successor does whose checkpoint
+/// is older.
+fn fold_again(world: &mut World, start: &[(u32, Checkpoint)]) {
+    let log = world.log.split_off(1);
+    world.fold = restored(world.fold.setup.clone(), start);
+    for record in log {
+        world.time_ms = record.time_ms;
+        world.append(record.value);
+    }
+    world.moves();
+}
+
+#[test]
+fn records_below_a_users_row_do_not_move_last_seen() {
+    let mut world = World::new();
+    let start = world.checkpoints();
+    world.beat("alice", "a", 1, "");
+    world.status("alice", r#""status":"invisible""#);
+    world.time_ms += 5;
+    world.beat("alice", "a", 2, "");
+    world.beat("alice", "b", 1, "");
+    world.goodbye("alice", "b", 2, 60_000);
+    world.status("alice", r#""status":"auto""#);
+    fold_again(&mut world, &start);
+    world.status("alice", r#""status_text":"back""#);
+    assert_eq!(world.transitions()[0]["last_seen"], START_MS);
+}
+
+#[test]
+fn a_choice_does_not_lapse_below_the_row_that_says_it() {
+    let mut world = World::new();
+    world.pass(10_000);
+    let start = world.checkpoints();
+    let head = world.log.len();
+    world.goodbye("alice", "s-1", 1, 0);
+    world.status("alice", &format!(r#""status":"busy","until":{}"#, START_MS));
+    let log = world.log.split_off(head);
+    world.fold = restored(world.fold.setup.clone(), &start);
+    for record in log {
+        world.append(record.value);
+    }
+    assert_eq!(world.rows.cells("alice", "").unwrap()["choice"], Value::text("busy"));
+    world.goodbye("alice", "s-2", 1, 0);
+    assert_eq!(world.rows.cells("alice", "").unwrap()["choice"], Value::Null);
 }

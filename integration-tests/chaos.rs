@@ -1,0 +1,289 @@
+//! Two workers, a crowd, and what happens to servers and processes: nothing is lost, nothing twice, nobody falsely
+//! offline, nobody online for ever.
+
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use heartline::{
+    limits::BEACON_STEP_MS_MAX,
+    record::{
+        heartbeats::{Input, decode},
+        transition::{Status, TransitionView},
+    },
+    topology::{Topic, Topology},
+};
+use libtest_mimic::Failed;
+use rustix::process::Signal;
+
+use super::{
+    case::{Case, Need},
+    crowd::{Crowd, Deeds, LEASE, Sizes},
+    deployment::{Deployment, SESSION_TIMEOUT, request},
+    servers::Servers,
+    watch::{Seen, Watch, always_online, chains},
+};
+
+/// What the design allows beyond a lease, and beyond the session timeout until a successor works.
+const DETECTION: Duration = Duration::from_secs(3);
+const TAKEOVER: Duration = Duration::from_secs(3);
+/// A killed worker's successor is started after this.
+const RESTART_AFTER: Duration = Duration::from_secs(2);
+
+/// Something that happens, and how long it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// `kill -9` of a worker; another one is started.
+    Kill,
+    /// SIGSTOP, and SIGCONT after so long.
+    Stop(Duration),
+    BrokerAway(Duration),
+    DatabaseAway(Duration),
+}
+
+pub fn cases() -> Vec<Case> {
+    let kills = |count: u64, stops: u64| {
+        let kills = (0..count).map(|n| (Duration::from_secs(10 + 15 * n), Trouble::Kill));
+        let stops = (0..stops).map(move |n| {
+            let at = Duration::from_secs(10 + 15 * count + 25 * n);
+            (at, Trouble::Stop(Duration::from_secs(10)))
+        });
+        kills.chain(stops).collect::<Vec<_>>()
+    };
+    let outages = |broker_s: u64, database_s: u64| {
+        vec![
+            (Duration::from_secs(15), Trouble::BrokerAway(Duration::from_secs(broker_s))),
+            (Duration::from_secs(35 + broker_s), Trouble::DatabaseAway(Duration::from_secs(database_s))),
+        ]
+    };
+    let case = |name: &str, troubles: Vec<(Duration, Trouble)>| {
+        Case::real(name, Need::OwnServers, move |servers| {
+            let _alone = servers.exclusive();
+            play(servers, &troubles).map_err(|error| Failed::from(format!("{error:#}")))
+        })
+    };
+    vec![
+        case("four_kills_and_a_stop_lose_nothing_and_put_nobody_falsely_offline", kills(4, 1)),
+        case("outages_of_broker_and_database_put_nobody_falsely_offline", outages(25, 15)),
+        case("twenty_kills_and_five_stops_lose_nothing_and_put_nobody_falsely_offline", kills(20, 5)).long(),
+        case(
+            "two_minutes_without_broker_and_one_without_database_put_nobody_falsely_offline",
+            outages(120, 60),
+        )
+        .long(),
+    ]
+}
+
+/// A disturbance as it happened.
+#[derive(Debug, Clone, Copy)]
+struct Disturbance {
+    trouble: Trouble,
+    from: Instant,
+    to: Instant,
+}
+
+fn play(servers: &Servers, troubles: &[(Duration, Trouble)]) -> Result<()> {
+    let mut deployment = Deployment::prepare(servers, "chaos", "[presence]\nlease = \"6s\"\n")?;
+    let mut pair = [deployment.start_worker()?, deployment.start_worker()?];
+    for index in pair {
+        deployment.wait_ready(index)?;
+    }
+    let last = troubles.last().map_or(Duration::ZERO, |(at, _)| *at);
+    let leave = (Duration::from_secs(8), last + Duration::from_secs(12));
+    let sizes = Sizes { steady: 1_500, leavers: 250, comers: 250, leave };
+    let watch = Watch::start(&deployment.kafka)?;
+    let crowd = Crowd::start(&deployment.kafka, sizes)?;
+    let start = Instant::now();
+    let mut disturbances = Vec::new();
+    for (turn, (at, trouble)) in troubles.iter().enumerate() {
+        thread::sleep((start + *at).saturating_duration_since(Instant::now()));
+        let from = Instant::now();
+        disturb(servers, &mut deployment, &mut pair[turn % 2], *trouble)?;
+        disturbances.push(Disturbance { trouble: *trouble, from, to: Instant::now() });
+    }
+    thread::sleep((start + leave.1 + LEASE * 3 + SESSION_TIMEOUT).saturating_duration_since(Instant::now()));
+    for index in pair {
+        deployment.wait_ready(index)?;
+    }
+    let deeds = crowd.stop()?;
+    // What the last beats brought about.
+    thread::sleep(Duration::from_secs(2));
+    let seen = watch.stop()?;
+    judge(&deployment, &deployment.workers[pair[0]].address, &deeds, &seen, &disturbances)
+}
+
+fn disturb(
+    servers: &Servers,
+    deployment: &mut Deployment,
+    worker: &mut usize,
+    trouble: Trouble,
+) -> Result<()> {
+    match trouble {
+        Trouble::Kill => {
+            deployment.workers[*worker].kill9()?;
+            thread::sleep(RESTART_AFTER);
+            *worker = deployment.start_worker()?;
+        }
+        Trouble::Stop(duration) => {
+            deployment.workers[*worker].signal(Signal::STOP)?;
+            thread::sleep(duration);
+            deployment.workers[*worker].signal(Signal::CONT)?;
+        }
+        Trouble::BrokerAway(duration) => {
+            servers.kafka.stop()?;
+            thread::sleep(duration);
+            servers.kafka.start()?;
+        }
+        Trouble::DatabaseAway(duration) => {
+            servers.cql.stop()?;
+            thread::sleep(duration);
+            servers.cql.start()?;
+        }
+    }
+    Ok(())
+}
+
+fn judge(
+    deployment: &Deployment,
+    address: &str,
+    deeds: &Deeds,
+    seen: &[Seen],
+    disturbances: &[Disturbance],
+) -> Result<()> {
+    let transitions = deployment.transitions()?;
+    ensure!(
+        transitions.len() == seen.len(),
+        "{} transitions there, {} seen live",
+        transitions.len(),
+        seen.len()
+    );
+    let chains = chains(transitions)?;
+    always_online(&chains, &deeds.steady)?;
+    let probes: Vec<String> = deeds.probes.keys().cloned().collect();
+    always_online(&chains, &probes)?;
+    comers_came_and_went(&chains, &deeds.comers)?;
+    let slowest = leavers_left(seen, deeds, disturbances)?;
+    let takeovers = takeovers(seen, deeds, disturbances);
+    let clocks = lease_clocks(deployment)?;
+    let refused = deployment.committed(Topic::DeadLetters)?.len();
+    ensure!(refused == 0, "{refused} dead letters");
+    rows_agree(address, &chains)?;
+    eprintln!(
+        "{} records, {} transitions, {} users; takeovers {takeovers:?}; slowest leaver {slowest:?} after its last beat; \
+         lease clocks {:?} to {:?} s",
+        deeds.records,
+        seen.len(),
+        chains.len(),
+        clocks.iter().min().map(|ms| ms / 1_000),
+        clocks.iter().max().map(|ms| ms / 1_000),
+    );
+    let least = clocks.iter().min().copied().unwrap_or(0);
+    ensure!(least >= 3 * LEASE.as_millis() as i64, "vacuous: a lease clock advanced by {least} ms only");
+    for (at, takeover) in disturbances.iter().zip(&takeovers) {
+        if at.trouble == Trouble::Kill {
+            let limit = SESSION_TIMEOUT + TAKEOVER;
+            ensure!(*takeover <= limit, "a takeover took {takeover:?}, allowed are {limit:?}");
+        }
+    }
+    Ok(())
+}
+
+fn comers_came_and_went(chains: &BTreeMap<String, Vec<TransitionView>>, comers: &[String]) -> Result<()> {
+    for user in comers {
+        let chain = chains.get(user).with_context(|| format!("{user} was never announced"))?;
+        ensure!(chain.len() > 3, "vacuous: {user} came and went {} times", chain.len());
+    }
+    Ok(())
+}
+
+/// Everybody who fell silent was announced offline once after its last beat, and in time; the slowest.
+fn leavers_left(seen: &[Seen], deeds: &Deeds, disturbances: &[Disturbance]) -> Result<Duration> {
+    let mut last: BTreeMap<&str, &Seen> = BTreeMap::new();
+    for seen in seen {
+        last.insert(&seen.transition.user, seen);
+    }
+    let mut slowest = Duration::ZERO;
+    for (user, beat) in &deeds.leavers {
+        let seen = last.get(user.as_str()).with_context(|| format!("{user} was never announced"))?;
+        ensure!(seen.transition.to == Status::Offline, "{user} is online for ever: {:?}", seen.transition);
+        let took = seen.at.saturating_duration_since(*beat);
+        let allowed = LEASE + DETECTION + unhealthy(*beat, seen.at, disturbances);
+        ensure!(
+            took <= allowed,
+            "{user} was announced offline {took:?} after its last beat, allowed are {allowed:?}"
+        );
+        slowest = slowest.max(took);
+    }
+    Ok(slowest)
+}
+
+/// How much of the time between two moments no lease clock need have advanced.
+fn unhealthy(from: Instant, to: Instant, disturbances: &[Disturbance]) -> Duration {
+    let touching = disturbances.iter().filter(|disturbance| disturbance.from < to);
+    touching
+        .map(|Disturbance { trouble, from: begun, to: ended }| {
+            // The worker that is started in place of a killed one makes the group settle once more.
+            let until = match trouble {
+                Trouble::Kill => *ended + SESSION_TIMEOUT + TAKEOVER + TAKEOVER,
+                _ => *ended + SESSION_TIMEOUT + TAKEOVER + TAKEOVER,
+            };
+            until.min(to).saturating_duration_since((*begun).max(from))
+        })
+        .sum()
+}
+
+/// For every disturbance, how long a new user waited at most until it was announced.
+fn takeovers(seen: &[Seen], deeds: &Deeds, disturbances: &[Disturbance]) -> Vec<Duration> {
+    let announced: BTreeMap<&str, Instant> =
+        seen.iter().map(|seen| (seen.transition.user.as_str(), seen.at)).collect();
+    let waits = |Disturbance { from, to, .. }: &Disturbance| {
+        let after = deeds.probes.iter().filter(|(_, beat)| (*from..*to + SESSION_TIMEOUT).contains(*beat));
+        let waits = after
+            .filter_map(|(user, beat)| Some(announced.get(user.as_str())?.saturating_duration_since(*beat)));
+        waits.max().unwrap_or_default()
+    };
+    disturbances.iter().map(waits).collect()
+}
+
+/// Every partition's lease clock, from the beacons alone.
+fn lease_clocks(deployment: &Deployment) -> Result<Vec<i64>> {
+    let partitions = Topology::shipped().partitions(Topic::Heartbeats) as usize;
+    let mut clocks = vec![0; partitions];
+    let mut last: BTreeMap<u32, (String, i64, i64)> = BTreeMap::new();
+    for record in deployment.committed(Topic::Heartbeats)? {
+        let Ok(Input::Beacon(beacon)) = decode(record.value.as_deref()) else { continue };
+        if beacon.group != deployment.group {
+            continue;
+        }
+        let now = (beacon.incarnation.to_string(), beacon.elapsed_ms, record.time_ms);
+        if let Some(before) = last.insert(record.partition, now.clone())
+            && before.0 == now.0
+        {
+            let step = (now.1 - before.1).min(now.2 - before.2);
+            clocks[record.partition as usize] += step.clamp(0, BEACON_STEP_MS_MAX);
+        }
+    }
+    Ok(clocks)
+}
+
+/// What readers see is what the last transition says.
+fn rows_agree(address: &str, chains: &BTreeMap<String, Vec<TransitionView>>) -> Result<()> {
+    let users: Vec<&String> = chains.keys().collect();
+    for users in users.chunks(500) {
+        let body = serde_json::json!({ "users": users }).to_string();
+        let answer = request(address, "POST", "/v1/presence/query", &body)?;
+        let answer: serde_json::Value = serde_json::from_str(&answer).with_context(|| answer.clone())?;
+        for (user, row) in users.iter().zip(answer["users"].as_array().into_iter().flatten()) {
+            let last = chains[*user].last().context("a chain has transitions")?;
+            let (status, version) = (row["status"].as_str(), row["version"].as_u64());
+            ensure!(
+                (status, version) == (Some(last.to.name()), Some(last.version)),
+                "{user}: the row says {row}, the last transition {last:?}"
+            );
+        }
+    }
+    Ok(())
+}
