@@ -81,7 +81,7 @@ impl Suite {
 
     pub fn bench(&self, script: usize) -> Result<RealBench> {
         let kafka = self.deployment.kafka.clone();
-        let group = format!("{}.script-{script}", self.deployment.keyspace);
+        let group = format!("{}.script-{script}", self.deployment.group);
         let config =
             KafkaConfig::new(connection(&kafka)?, &*group, INPUT, SESSION_TIMEOUT, TRANSACTION_TIMEOUT)?;
         Ok(RealBench {
