@@ -60,10 +60,10 @@ fn run_for(seconds: f64) -> Step {
 
 /// Four kills, one of them with a pause of more than two leases, and a freeze of more than one.
 fn short() -> Vec<Step> {
-    let mut steps = [run_for(4.2), Step::Kill].repeat(3);
-    steps.extend([run_for(4.2), Step::Silence]);
+    let mut steps = [run_for(3.6), Step::Kill].repeat(3);
+    steps.extend([run_for(3.6), Step::Silence]);
     steps.extend(trouble());
-    steps.extend([run_for(1.5), Step::Silence, run_for(10.0)]);
+    steps.extend([run_for(1.5), Step::Silence, run_for(7.0)]);
     steps
 }
 
@@ -80,7 +80,7 @@ fn long() -> Vec<Step> {
         }
         steps.extend(trouble());
     }
-    steps.extend([run_for(1.5), Step::Silence, run_for(10.0)]);
+    steps.extend([run_for(1.5), Step::Silence, run_for(7.0)]);
     steps
 }
 
