@@ -2,6 +2,12 @@
 //!
 //! `cargo run --release --no-default-features --example sim -- --minutes 10 --seed 1`
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "it times the runs and reads its flags"
+)]
+
 use std::{
     process::ExitCode,
     time::{Duration, Instant},

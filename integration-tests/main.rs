@@ -1,6 +1,12 @@
 //! The tests beyond one module: against real servers, which are started once for all of them, and against the product's
 //! binary.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests have clocks, threads and an environment; the core has none"
+)]
+
 mod case;
 mod chaos;
 mod conformance;
@@ -11,6 +17,7 @@ mod restarts;
 mod serve;
 mod servers;
 mod slice;
+mod tidy;
 mod watch;
 
 use std::process::ExitCode;
@@ -20,6 +27,7 @@ use libtest_mimic::Arguments;
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let cases = [
+        tidy::cases(),
         slice::cases(),
         conformance::cases(),
         embedded::cases(),

@@ -40,6 +40,7 @@ impl Watch {
             .set("group.id", "heartline.watch")
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
             .set("fetch.wait.max.ms", "20")
             .set_log_level(RDKafkaLogLevel::Emerg)
             .create()?;

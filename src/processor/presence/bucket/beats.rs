@@ -67,7 +67,7 @@ impl Bucket {
             let age =
                 |one: &u32| (self.people.session(*one).beat_clock_ms(), self.people.session_bytes(*one));
             if let Some(oldest) = self.people.sessions_of(user).min_by_key(age) {
-                self.end(now, oldest, Cause::Heartbeat, now.time_ms);
+                self.end(oldest, Cause::Heartbeat, now.time_ms);
             }
         }
         if self.people.extra(user).is_some() {

@@ -54,7 +54,7 @@ impl Bucket {
     pub(super) fn end_with_tombstone(&mut self, now: &Now<'_>, session: u32, said_ms: i64) -> bool {
         let one = self.people.session(session);
         let (user, pair, due_ms) = (one.user, one.pair(), now.clock_ms.saturating_add(one.lease_ms()));
-        let changed = self.end(now, session, Cause::Goodbye, said_ms);
+        let changed = self.end(session, Cause::Goodbye, said_ms);
         let id: Box<str> = self.people.session_id(session).into();
         self.bury(user, &id, pair, due_ms);
         changed
@@ -75,12 +75,12 @@ impl Bucket {
         };
         gone.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
         for session in gone {
-            self.end(now, session, Cause::GatewayGone, now.time_ms);
+            self.end(session, Cause::GatewayGone, now.time_ms);
         }
     }
 
     /// Ends a live session; says whether that changed its user's status.
-    pub(super) fn end(&mut self, now: &Now<'_>, session: u32, cause: Cause, occurred_at_ms: i64) -> bool {
+    pub(super) fn end(&mut self, session: u32, cause: Cause, occurred_at_ms: i64) -> bool {
         let user = self.people.session(session).user;
         if self.people.session(session).held() {
             self.unhold(session);

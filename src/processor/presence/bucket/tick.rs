@@ -200,7 +200,7 @@ impl Bucket {
             What::Silence => {
                 let one = self.people.session(item.session);
                 let occurred_at_ms = one.beat_time_ms() + one.lease_ms();
-                self.end(now, item.session, Cause::Expired, occurred_at_ms);
+                self.end(item.session, Cause::Expired, occurred_at_ms);
             }
         }
     }
