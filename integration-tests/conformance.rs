@@ -1,5 +1,5 @@
-//! The scripts of the seams, against the embedded log and store and against Kafka and the CQL database. The simulated
-//! pair runs them in the library's own tests.
+//! The scripts of the seams, against the embedded log and store and against Kafka and the CQL database. The
+//! simulated pair runs them in the library's own tests.
 
 mod embedded;
 mod real;
@@ -39,8 +39,8 @@ fn explain(error: anyhow::Error) -> Failed {
     format!("{error:#}").into()
 }
 
-/// Runs every script, prints what became of each, and fails with all that failed. A script may be out of place only for
-/// a capability that the pair is known to lack.
+/// Runs every script, prints what became of each, and fails with all that failed. A script may be out of
+/// place only for a capability that the pair is known to lack.
 fn run<B: Bench + 'static>(
     pair: &str,
     lacking: &[Capability],

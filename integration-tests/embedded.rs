@@ -1,4 +1,5 @@
-//! `heartline up` as a person's machine treats it: killed, frozen, away for a while, started twice, asked to end.
+//! `heartline up` as a person's machine treats it: killed, frozen, away for a while, started twice, asked to
+//! end.
 
 mod crowd;
 mod process;

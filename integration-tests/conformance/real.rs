@@ -205,8 +205,8 @@ fn bench_record(message: &BorrowedMessage<'_>) -> BenchRecord {
     }
 }
 
-/// Metadata of a consumer that never joined has no generation, which the broker does not check: whoever holds the
-/// partition, this commit is pending on it.
+/// Metadata of a consumer that never joined has no generation, which the broker does not check: whoever holds
+/// the partition, this commit is pending on it.
 fn hold(
     kafka: &str,
     group: &str,

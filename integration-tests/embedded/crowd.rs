@@ -1,4 +1,5 @@
-//! A client that beats for many users over HTTP, tries again until it is answered, and remembers what it was told.
+//! A client that beats for many users over HTTP, tries again until it is answered, and remembers what it was
+//! told.
 
 use std::{
     collections::BTreeMap,
@@ -203,13 +204,11 @@ impl Shared {
 
 fn line(lines: &mut String, session: &Session, lease_ms: i64, says_goodbye: bool) {
     let Session { user, epoch, counter, .. } = session;
+    let order = format!(r#""epoch":{epoch},"counter":{counter}"#);
     let (kind, lease) = match says_goodbye {
         true => ("goodbye", String::new()),
         false => ("heartbeat", format!(r#","lease_ms":{lease_ms}"#)),
     };
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        lines,
-        r#"{{"v":1,"type":"{kind}","user":"{user}","session":"s","epoch":{epoch},"counter":{counter}{lease}}}"#
-    );
+    let _ = writeln!(lines, r#"{{"v":1,"type":"{kind}","user":"{user}","session":"s",{order}{lease}}}"#);
 }

@@ -18,7 +18,8 @@ use tempfile::TempDir;
 use super::super::deployment::free_port;
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// A client's patience with one request; shorter than a freeze, so that what it gave up is still carried out after it.
+/// A client's patience with one request; shorter than a freeze, so that what it gave up is still carried out
+/// afterwards.
 const REQUEST_LIMIT: Duration = Duration::from_secs(2);
 /// Silence after which what is read of a topic is taken to be all of it.
 const SILENCE: Duration = Duration::from_millis(700);

@@ -64,7 +64,8 @@ fn said_goodbye(_: &Up, offline: &TransitionView, _: i64, _: i64) -> Result<()> 
     Ok(())
 }
 
-/// A lease runs out neither before its time nor much after it, where time is that in which the process could work.
+/// A lease runs out neither before its time nor much after it, where time is that in which the process could
+/// work.
 fn ran_out(up: &Up, offline: &TransitionView, lease_ms: i64, published_ms: i64) -> Result<()> {
     ensure!(offline.cause == Cause::Expired, "a user who fell silent left otherwise");
     let beat_ms = offline.last_seen;
@@ -82,7 +83,8 @@ fn ran_out(up: &Up, offline: &TransitionView, lease_ms: i64, published_ms: i64) 
     Ok(())
 }
 
-/// Milliseconds between two moments in which the process lived, each life counted from `since`, and was not frozen.
+/// Milliseconds between two moments in which the process lived, each life counted from `since`, and was not
+/// frozen.
 fn time(up: &Up, from_ms: i64, to_ms: i64, since: fn(&Life) -> i64) -> i64 {
     let overlap = |(begin, end): (i64, i64)| (end.min(to_ms) - begin.max(from_ms)).max(0);
     let lived: i64 = up.lives().iter().map(|life| overlap((since(life), life.ended_ms))).sum();
@@ -118,8 +120,8 @@ fn lease_clocks(address: &str) -> Result<i64> {
 fn report(up: &Up, users: usize, transitions: usize, advanced_ms: i64) {
     let ready: Vec<_> = up.lives().iter().map(|life| life.ready_ms - life.spawned_ms).collect();
     println!(
-        "embedded: {users} users, {transitions} transitions, {} lives, {} freezes, lease clocks at {advanced_ms} ms \
-         or more\nready after {ready:?} ms (debug build)",
+        "embedded: {users} users, {transitions} transitions, {} lives, {} freezes, \
+         lease clocks at {advanced_ms} ms or more\nready after {ready:?} ms (debug build)",
         up.lives().len(),
         up.frozen().len(),
     );

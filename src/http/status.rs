@@ -69,8 +69,8 @@ impl Status {
         status
     }
 
-    /// The processor's partitions here, all of them, and what it lacks to be ready: part and reason. What is not named is
-    /// no longer ours, and lacks no longer.
+    /// The processor's partitions here, all of them, and what it lacks to be ready: part and reason. What is
+    /// not named is no longer ours, and lacks no longer.
     pub fn set_processor(
         &self,
         processor: ProcessorKind,
