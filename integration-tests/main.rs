@@ -9,8 +9,10 @@
 
 mod case;
 mod chaos;
+mod conformance;
 mod crowd;
 mod deployment;
+mod embedded;
 mod restarts;
 mod serve;
 mod servers;
@@ -24,6 +26,14 @@ use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = [tidy::cases(), slice::cases(), chaos::cases(), restarts::cases(), serve::cases()];
+    let cases = [
+        tidy::cases(),
+        slice::cases(),
+        conformance::cases(),
+        embedded::cases(),
+        chaos::cases(),
+        restarts::cases(),
+        serve::cases(),
+    ];
     case::run(&arguments, cases.into_iter().flatten().collect())
 }

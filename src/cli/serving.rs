@@ -58,7 +58,7 @@ impl Serving {
         let address = listener.local_addr().unwrap_or(config.http.listen);
         let (topics, store) = backend.clients()?;
         let (down, shutdown) = watch::channel(false);
-        let status = Status::default();
+        let status = Status::expecting(&processors);
         let app = App::new(topics.clone(), store, topology.clone(), status.clone(), shutdown.clone())
             .with_token(config.http.token.clone())
             .with_metrics(recorder()?);

@@ -57,8 +57,20 @@ struct Inner {
 }
 
 impl Status {
-    /// The processor's partitions here, all of them, and what it lacks to be ready: part and reason. What is not named is
-    /// no longer ours, and lacks no longer.
+    /// Of a process that is to run these processors: not ready before each of them has told of itself.
+    #[must_use]
+    pub fn expecting(processors: &[ProcessorKind]) -> Self {
+        let status = Self::default();
+        for processor in processors {
+            // A part of the processor's, so that its first word takes the place of this one.
+            let why = "the worker is starting".to_owned();
+            status.set_missing(&format!("{processor}.worker"), Some(why));
+        }
+        status
+    }
+
+    /// The processor's partitions here, all of them, and what it lacks to be ready: part and reason. What is
+    /// not named is no longer ours, and lacks no longer.
     pub fn set_processor(
         &self,
         processor: ProcessorKind,
@@ -119,5 +131,21 @@ impl Status {
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProcessorKind, Status};
+
+    #[test]
+    fn a_process_is_not_ready_before_its_processors_have_told_of_themselves() {
+        let status = Status::expecting(&[ProcessorKind::Presence]);
+        assert_eq!(status.missing().len(), 1, "{:?}", status.missing());
+        let group = ("presence.group".to_owned(), "not yet a member".to_owned());
+        status.set_processor(ProcessorKind::Presence, Vec::new(), [group.clone()]);
+        assert_eq!(status.missing(), [group]);
+        status.set_processor(ProcessorKind::Presence, Vec::new(), []);
+        assert!(status.missing().is_empty());
     }
 }

@@ -88,7 +88,7 @@ fn a_batch_of_the_greatest_size_is_taken(bench: &mut dyn Bench) -> Outcome<()> {
     for index in 0..count {
         let key = [Value::Int(0), Value::Int(index as i32)].into();
         let rows = session.read("read", query(&CHECKPOINTS, bucket, Select::Keys(vec![key])))?;
-        let is_same = rows.len() == 1 && rows[0].cells[3].as_blob() == Some(&data(index));
+        let is_same = rows.len() == 1 && rows[0].cells[CHUNK_DATA].as_blob() == Some(&data(index));
         require(&format!("chunk {index} is the same"), is_same, rows.len())?;
     }
     Ok(())

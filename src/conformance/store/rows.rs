@@ -51,7 +51,14 @@ fn what_is_written_is_read_with_all_its_cells(bench: &mut dyn Bench) -> Outcome<
     check("the row", &rows, &vec![Row { clustering: clustering.into(), cells: cells.into() }])?;
 
     let data = Bytes::from((0..=255).collect::<Vec<u8>>());
-    let cells = vec![Value::BigInt(7), Value::Int(i32::MIN), Value::BigInt(1 << 40), Value::Blob(data)];
+    let cells = vec![
+        Value::BigInt(7),
+        Value::BigInt(i64::MIN),
+        Value::Int(i32::MIN),
+        Value::BigInt(1 << 40),
+        Value::text("{}"),
+        Value::Blob(data),
+    ];
     let clustering = [Value::Int(1), Value::Int(i32::MAX)];
     session.write("write the other row", checkpoints(bucket, vec![upsert(&clustering, cells.clone(), 1)]))?;
     let rows = session.read("read it", query(&CHECKPOINTS, bucket, slice(&[])))?;
@@ -65,7 +72,7 @@ fn empty_texts_and_blobs_are_not_null(bench: &mut dyn Bench) -> Outcome<()> {
     check("the status", &statuses(&mut session, bucket)?, &vec![String::new()])?;
     session.write("write a chunk", checkpoints(bucket, vec![chunk(0, 0, Bytes::new(), 1)]))?;
     let rows = session.read("read it", query(&CHECKPOINTS, bucket, slice(&[])))?;
-    let data: Vec<_> = rows.into_iter().map(|row| row.cells[3].clone()).collect();
+    let data: Vec<_> = rows.into_iter().map(|row| row.cells[CHUNK_DATA].clone()).collect();
     check("the data", &data, &vec![Value::Blob(Bytes::new())])
 }
 

@@ -7,6 +7,9 @@ use crate::{
     table::{Table, Value, checkpoint::CHECKPOINTS, presence::PRESENCE},
 };
 
+/// The place of a chunk's data among the cells of a checkpoint.
+pub(super) const CHUNK_DATA: usize = 5;
+
 /// A user's session with this status, all other cells null.
 pub(super) fn session_row(user: &str, session: &str, status: &str, timestamp_us: i64) -> Statement {
     let mut cells = vec![Value::Null; PRESENCE.cells.len()];
@@ -24,9 +27,11 @@ pub(super) fn delete(user: &str, session: &str, timestamp_us: i64) -> Statement 
     Statement { clustering, change: Change::Delete, timestamp_us, ttl_s: None }
 }
 
-/// A chunk of a checkpoint.
+/// A chunk of a checkpoint: its origin, its data, and nothing of a header.
 pub(super) fn chunk(slot: i32, chunk: i32, data: Bytes, timestamp_us: i64) -> Statement {
-    let cells = vec![Value::BigInt(timestamp_us), Value::Null, Value::Null, Value::Blob(data)];
+    let mut cells = vec![Value::Null; CHECKPOINTS.cells.len()];
+    cells[0] = Value::BigInt(timestamp_us);
+    cells[CHUNK_DATA] = Value::Blob(data);
     upsert(&[Value::Int(slot), Value::Int(chunk)], cells, timestamp_us)
 }
 
