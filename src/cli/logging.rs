@@ -6,9 +6,8 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{CliError, Global};
 
-/// Driver and storage tell at info how they work inside.
-const SERVING: &str = "info,scylla=warn,fjall=warn,lsm_tree=warn";
-/// The driver repeats, for every attempt, what its last error says.
+/// Storage tells at info how it works inside. The driver repeats, twice a second, what our own sentence says once.
+const SERVING: &str = "info,scylla=off,fjall=warn,lsm_tree=warn";
 const ASKING: &str = "warn,scylla=off";
 
 /// Starts logging, with more to say when the process stays.
