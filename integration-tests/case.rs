@@ -46,6 +46,17 @@ impl Case {
         Self { name: name.into(), need, long: false, run: Box::new(run) }
     }
 
+    /// A test that holds the servers for itself, as one on the product's topics must: those have fixed names.
+    pub fn alone(
+        name: impl Into<String>,
+        run: impl FnOnce(&Servers) -> anyhow::Result<()> + Send + 'static,
+    ) -> Self {
+        Self::real(name, Need::Servers, |servers| {
+            let _alone = servers.exclusive();
+            run(servers).map_err(|error| format!("{error:#}").into())
+        })
+    }
+
     pub fn long(mut self) -> Self {
         self.long = true;
         self
