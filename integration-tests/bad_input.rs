@@ -159,6 +159,7 @@ fn dead_letters(
         let twice = letters.insert(name.clone(), letter);
         ensure!(twice.is_none(), "{name} has two dead letters");
     }
+    let mut wrong = Vec::new();
     for (bad, position) in records.iter().zip(positions) {
         let letter = letters.remove(bad.name);
         let check = || match (&bad.fate, letter) {
@@ -171,8 +172,9 @@ fn dead_letters(
             }
             (_, Some(letter)) => dead_letter(bad, *position, &letter),
         };
-        check().with_context(|| bad.name.to_owned())?;
+        wrong.extend(check().err().map(|error| format!("{}: {error:#}", bad.name)));
     }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     ensure!(letters.is_empty(), "dead letters of {:?}", letters.keys());
     Ok(())
 }

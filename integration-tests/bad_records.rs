@@ -140,7 +140,7 @@ fn invalid() -> Vec<Bad> {
     vec![
         bad("unknown_type", r#"{"v":1,"type":"telegram","user":"bad"}"#, "unsupported", "telegram"),
         bad("newer", beat("bad", "").replace(r#""v":1"#, r#""v":2"#), "unsupported", "`v`"),
-        bad("no_version", beat("bad", "").replace(r#""v":1,"#, ""), "unsupported", "`v`"),
+        bad("no_version", beat("bad", "").replace(r#""v":1,"#, ""), "invalid", "`v`"),
         bad("text_counter", counter("\"1\""), "invalid", "`counter`"),
         bad("fraction", counter("1.5"), "invalid", "`counter`"),
         bad("large_counter", counter("9007199254740992"), "invalid", "`counter`"),
