@@ -19,12 +19,14 @@ pub enum Need {
     OwnServers,
 }
 
+type Run = Box<dyn FnOnce(Option<&Servers>) -> Result<(), Failed> + Send>;
+
 pub struct Case {
     name: String,
     need: Need,
     /// Long forms run only when asked for by `--ignored` or `--include-ignored`.
     long: bool,
-    run: Box<dyn FnOnce(Option<&Servers>) -> Result<(), Failed> + Send>,
+    run: Run,
 }
 
 impl Case {
@@ -44,6 +46,17 @@ impl Case {
             None => Err("this test needs the servers, which are not there".into()),
         };
         Self { name: name.into(), need, long: false, run: Box::new(run) }
+    }
+
+    /// A test that holds the servers for itself, as one on the product's topics must: those have fixed names.
+    pub fn alone(
+        name: impl Into<String>,
+        run: impl FnOnce(&Servers) -> anyhow::Result<()> + Send + 'static,
+    ) -> Self {
+        Self::real(name, Need::Servers, |servers| {
+            let _alone = servers.exclusive();
+            run(servers).map_err(|error| format!("{error:#}").into())
+        })
     }
 
     pub fn long(mut self) -> Self {

@@ -53,6 +53,14 @@ impl Deployment {
     /// Makes the product's topics anew and a fresh keyspace. The caller holds the servers for itself: topics have fixed
     /// names. `extra` is appended to the configuration.
     pub fn prepare(servers: &Servers, name: &str, extra: &str) -> Result<Self> {
+        let deployment = Self::bare(servers, name, extra)?;
+        deployment.succeed(&["topics", "apply"])?;
+        deployment.succeed(&["schema", "apply"])?;
+        Ok(deployment)
+    }
+
+    /// The configuration alone: there are no topics and no keyspace.
+    pub fn bare(servers: &Servers, name: &str, extra: &str) -> Result<Self> {
         let stamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() % 1_000_000_000;
         let keyspace = format!("{name}_{stamp}");
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&keyspace);
@@ -69,10 +77,7 @@ impl Deployment {
         )?;
         delete_topics(&kafka)?;
         let group = format!("{keyspace}.presence");
-        let deployment = Self { folder, config, keyspace, group, kafka, workers: Vec::new() };
-        deployment.succeed(&["topics", "apply"])?;
-        deployment.succeed(&["schema", "apply"])?;
-        Ok(deployment)
+        Ok(Self { folder, config, keyspace, group, kafka, workers: Vec::new() })
     }
 
     /// Runs a command of the product with this configuration.
@@ -106,6 +111,11 @@ impl Deployment {
             .context("starting a worker")?;
         self.workers.push(Worker { child, address });
         Ok(self.workers.len() - 1)
+    }
+
+    /// What a worker has logged.
+    pub fn log(&self, index: usize) -> String {
+        fs::read_to_string(self.folder.join(format!("worker-{index}.log"))).unwrap_or_default()
     }
 
     /// Waits until the worker says that it is ready.
@@ -221,6 +231,18 @@ pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<St
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).context("an answer without a body")
+}
+
+/// Asks until the answer is there, for at most `limit`.
+pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        ensure!(begun.elapsed() < limit, "after {limit:?} still not: {what}");
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// A port that was free a moment ago.

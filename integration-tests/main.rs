@@ -7,12 +7,18 @@
     reason = "tests have clocks, threads and an environment; the core has none"
 )]
 
+mod bad_input;
+mod bad_records;
 mod case;
 mod chaos;
+mod commands;
 mod conformance;
 mod crowd;
 mod deployment;
 mod embedded;
+mod events;
+mod halts;
+mod refusals;
 mod restarts;
 mod serve;
 mod servers;
@@ -32,6 +38,11 @@ fn main() -> ExitCode {
         conformance::cases(),
         embedded::cases(),
         chaos::cases(),
+        bad_input::cases(),
+        refusals::cases(),
+        halts::cases(),
+        commands::cases(),
+        events::cases(),
         restarts::cases(),
         serve::cases(),
     ];

@@ -38,14 +38,15 @@ pub struct Adopt {
 }
 
 /// What the operator knows.
+/// What the operator knows, by the names that a halted partition's sentence says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Reason {
-    /// Somebody moved the group's offsets, on purpose
-    OffsetsMoved,
+    /// Somebody moved the group's offsets on purpose, or retention took what was below
+    Offsets,
     /// The topic was deleted and created anew
-    TopicRecreated,
+    Recreated,
     /// The database was restored from an older backup
-    OlderBackup,
+    Backup,
     /// The processor's parameters change
     Parameters,
 }
@@ -55,9 +56,9 @@ impl Reason {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::OffsetsMoved => "offsets-moved",
-            Self::TopicRecreated => "topic-recreated",
-            Self::OlderBackup => "older-backup",
+            Self::Offsets => "offsets",
+            Self::Recreated => "recreated",
+            Self::Backup => "backup",
             Self::Parameters => "parameters",
         }
     }
@@ -65,16 +66,16 @@ impl Reason {
     /// What will happen, and what that means.
     const fn meaning(self) -> &'static str {
         match self {
-            Self::OffsetsMoved => {
+            Self::Offsets => {
                 "the owner goes on from the group's offset as it is now. Records that are skipped are \
                  never folded; records that are read again below a row's origin change nothing."
             }
-            Self::TopicRecreated => {
+            Self::Recreated => {
                 "the owner begins the next generation at the topic's first offset. Rows of the old topic \
                  stay until new records change them; versions go on from them; row timestamps are above \
                  all older ones."
             }
-            Self::OlderBackup => {
+            Self::Backup => {
                 "the owner folds again from the position that the restored rows state, without publishing \
                  what is out already. Records that the topic no longer holds are lost to the rows: if it \
                  does not reach back that far, use `heartline rebuild` instead."
@@ -182,7 +183,7 @@ fn decision(
     partitions: u32,
     now_us: i64,
 ) -> WriteBatch {
-    let anew = reason == Reason::TopicRecreated;
+    let anew = reason == Reason::Recreated;
     let generation = known.map_or(0, |known| known.generation) + i32::from(anew);
     let base_us = if anew { Some(now_us) } else { known.and_then(|known| known.base_us) };
     let cell = |name: &str| match name {
@@ -246,25 +247,25 @@ mod tests {
 
     #[test]
     fn a_decision_is_written_beside_the_owners_row() {
-        let (batch, progress) = decided(Reason::OffsetsMoved, Some(&KNOWN));
+        let (batch, progress) = decided(Reason::Offsets, Some(&KNOWN));
         assert_eq!(batch.partition[..], [Value::text("heartbeats"), Value::Int(2)]);
         assert_eq!(batch.statements[0].clustering[..], [Value::text("adopt")]);
         assert_eq!(batch.statements[0].timestamp_us, 1_000_000);
         assert_eq!(progress, Progress { as_of_ms: Some(1_000), ..KNOWN });
         let Change::Upsert(cells) = &batch.statements[0].change else { panic!("all cells are written") };
         assert_eq!(cells.len(), PROGRESS.cells.len());
-        assert!(cells.contains(&Value::text("{\"reason\":\"offsets-moved\"}")));
+        assert!(cells.contains(&Value::text("{\"reason\":\"offsets\"}")));
     }
 
     #[test]
     fn a_recreated_topic_begins_a_generation_with_a_base_of_its_own() {
-        let (_, progress) = decided(Reason::TopicRecreated, Some(&KNOWN));
+        let (_, progress) = decided(Reason::Recreated, Some(&KNOWN));
         assert_eq!((progress.generation, progress.base_us), (4, Some(1_000_000)));
     }
 
     #[test]
     fn nothing_is_made_up_about_a_partition_without_a_row() {
-        let (_, progress) = decided(Reason::OlderBackup, None);
+        let (_, progress) = decided(Reason::Backup, None);
         assert_eq!((progress.generation, progress.base_us, progress.stored), (0, None, None));
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     engine::{EngineConfig, Exit, Pace},
     http::status::Status,
     kafka::{KafkaLog, KafkaTopics, config::KafkaConfig, topics::KafkaTopicAdmin},
+    log::PartitionId,
     processor::{Fold, presence::Presence},
     topology::{ProcessorKind, Topology},
     worker::{Worker, report},
@@ -98,6 +99,7 @@ pub async fn work(mut work: Work) -> Result<(), CliError> {
     let mut ends = BTreeMap::new();
     let mut read_ends = tokio::time::interval(READ_ENDS_EVERY);
     let mut report = tokio::time::interval(REPORT_EVERY);
+    let mut halts = Halts::default();
     while !workers.iter().any(|(_, worker)| worker.is_finished()) {
         tokio::select! {
             _ = work.shutdown.wait_for(|down| *down) => break,
@@ -113,6 +115,7 @@ pub async fn work(mut work: Work) -> Result<(), CliError> {
             _ = report.tick() => {
                 for (processor, worker) in &workers {
                     report::tell(&work.status, worker, ends.get(processor));
+                    halts.log(*processor, worker);
                 }
             }
         }
@@ -128,6 +131,25 @@ pub async fn work(mut work: Work) -> Result<(), CliError> {
         Exit::Left => Ok(()),
         Exit::Fatal(sentence) => Err(CliError::internal(sentence)),
     })
+}
+
+/// The partitions that stand still: each is logged once, when it halts.
+#[derive(Default)]
+struct Halts(BTreeMap<(ProcessorKind, PartitionId), String>);
+
+impl Halts {
+    fn log(&mut self, processor: ProcessorKind, worker: &Worker) {
+        let partitions = worker.status().partitions;
+        let halted = partitions.into_iter().filter_map(|status| Some((status.partition, status.halted?)));
+        let halted: BTreeMap<_, _> = halted.map(|(id, sentence)| ((processor, id), sentence)).collect();
+        for (id, sentence) in &halted {
+            if self.0.get(id) != Some(sentence) {
+                tracing::error!(%processor, "{sentence}");
+            }
+        }
+        self.0.retain(|(kind, _), _| *kind != processor);
+        self.0.extend(halted);
+    }
 }
 
 fn start(processor: ProcessorKind, work: &Work) -> Result<Worker, CliError> {

@@ -64,14 +64,15 @@ struct RawLine<'a> {
 struct Tally {
     accepted: u64,
     refused: u64,
-    listed: Vec<String>,
+    /// Each with its line's number: lines that cannot be read are found before those that are refused once sent.
+    listed: Vec<(u64, String)>,
 }
 
 impl Tally {
     fn refuse(&mut self, line: u64, reason: &str, detail: &str) {
         self.refused += 1;
         if self.listed.len() < LISTED_MAX {
-            self.listed.push(format!("line {line}: {reason}: {}", output::printable(detail)));
+            self.listed.push((line, format!("{reason}: {}", output::printable(detail))));
         }
     }
 }
@@ -98,8 +99,9 @@ impl Ingest {
         let mut tally = Tally::default();
         let done = destination.take(input, &mut tally, &progress).await;
         progress.finish_and_clear();
-        for line in &tally.listed {
-            eprintln!("{line}");
+        tally.listed.sort_by_key(|(line, _)| *line);
+        for (line, why) in &tally.listed {
+            eprintln!("line {line}: {why}");
         }
         let more = tally.refused.saturating_sub(tally.listed.len() as u64);
         if more > 0 {

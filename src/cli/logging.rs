@@ -6,9 +6,9 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{CliError, Global};
 
-/// Driver and storage tell at info how they work inside; what matters of a broker that is away, the engine says once.
+/// Storage tells at info how it works inside. Driver and client repeat, several times a second, what our own sentence
+/// says once.
 const SERVING: &str = "info,scylla=off,fjall=warn,lsm_tree=warn,librdkafka=off";
-/// The driver repeats, for every attempt, what its last error says.
 const ASKING: &str = "warn,scylla=off";
 
 /// Starts logging, with more to say when the process stays.

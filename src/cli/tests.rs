@@ -30,7 +30,7 @@ fn every_command_of_the_contract_is_understood() {
         "heartline ingest file.jsonl --url http://127.0.0.1:1",
         "heartline tail presence --from start --user ann",
         "heartline presence ann bob --json",
-        "heartline adopt heartbeats 3 --reason offsets-moved --yes",
+        "heartline adopt heartbeats 3 --reason offsets --yes",
     ] {
         assert!(parsed(line).is_ok(), "{line}: {}", parsed(line).expect_err("refused"));
     }

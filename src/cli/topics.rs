@@ -55,7 +55,7 @@ fn report(differences: &[TopicDifference], verb: Verb, as_json: bool) -> Result<
             .map(|difference| {
                 json!({
                     "topic": difference.topic().name(),
-                    "message": difference.to_string(),
+                    "message": said(difference, verb),
                     "applicable": difference.is_applicable(),
                     "tolerable": difference.is_tolerable(),
                 })
@@ -68,11 +68,17 @@ fn report(differences: &[TopicDifference], verb: Verb, as_json: bool) -> Result<
     }
     for difference in differences {
         let mark = match (verb, difference.is_applicable()) {
-            (Verb::Apply, true) => "done  ",
-            (Verb::Plan | Verb::Check, true) => "apply ",
-            (_, false) => "by hand ",
+            (Verb::Apply, true) => "done   ",
+            (Verb::Plan | Verb::Check, true) => "apply  ",
+            (_, false) => "by hand",
         };
-        output::line(&format!("{mark}{difference}"))?;
+        output::line(&format!("{mark}  {}", said(difference, verb)))?;
     }
     Ok(())
+}
+
+/// What differs, or, of what was applied, what has been done.
+fn said(difference: &TopicDifference, verb: Verb) -> String {
+    let done = if verb == Verb::Apply { difference.done() } else { None };
+    done.unwrap_or_else(|| difference.to_string())
 }

@@ -8,6 +8,7 @@ use rdkafka::{
     error::KafkaError,
     types::RDKafkaErrorCode as Code,
 };
+use tokio::time::{Instant, sleep};
 
 use crate::{
     log::LogError,
@@ -18,6 +19,7 @@ use super::{config::Connection, context::Logged, error, native};
 
 /// How long one question or change may take.
 const LIMIT: Duration = Duration::from_secs(10);
+const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 
 /// One thing in which the cluster's topics are not as the topology says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,21 @@ impl TopicDifference {
     #[must_use]
     pub fn is_applicable(&self) -> bool {
         matches!(self, Self::Missing { .. } | Self::Setting { .. })
+    }
+
+    /// What `topics apply` has done about it.
+    #[must_use]
+    pub fn done(&self) -> Option<String> {
+        match self {
+            Self::Missing { topic, partitions, replication } => Some(format!(
+                "made topic '{topic}' with {partitions} partitions, {replication} replica(s) each"
+            )),
+            Self::Setting { topic, key, found, wanted } => {
+                let before = found.as_deref().unwrap_or("unknown");
+                Some(format!("topic '{topic}': set {key} to {wanted}, it was {before}"))
+            }
+            Self::Partitions { .. } | Self::Replication { .. } => None,
+        }
     }
 
     /// Whether a worker may run in spite of it.
@@ -114,7 +131,7 @@ impl KafkaTopicAdmin {
         Ok(differences(topology, &found))
     }
 
-    /// Makes topics that are missing and settings that differ, and says what is left to people.
+    /// Makes topics that are missing and settings that differ. Returns what differed: that, and what is left to people.
     pub async fn apply(&self, topology: &Topology) -> Result<Vec<TopicDifference>, LogError> {
         let plan = self.plan(topology).await?;
         let mut settings: BTreeMap<Topic, Vec<(String, String)>> = BTreeMap::new();
@@ -134,7 +151,28 @@ impl KafkaTopicAdmin {
         for (topic, settings) in settings {
             self.set(topic, settings).await?;
         }
-        Ok(plan.into_iter().filter(|difference| !difference.is_applicable()).collect())
+        if plan.iter().any(TopicDifference::is_applicable) {
+            self.settle(topology).await?;
+        }
+        Ok(plan)
+    }
+
+    /// Waits until the brokers tell what was applied: the controller answers before they have heard, and whoever comes
+    /// next, such as a worker, would find it missing.
+    async fn settle(&self, topology: &Topology) -> Result<(), LogError> {
+        let until = Instant::now() + LIMIT;
+        while self.plan(topology).await?.iter().any(TopicDifference::is_applicable) {
+            if Instant::now() > until {
+                return Err(LogError::retriable(format!(
+                    "the topics were changed, and the brokers at {} do not tell so within {} s; look again with \
+                     `heartline topics check`",
+                    self.connection.brokers(),
+                    LIMIT.as_secs()
+                )));
+            }
+            sleep(SETTLE_PAUSE).await;
+        }
+        Ok(())
     }
 
     async fn create(&self, topic: Topic, spec: &TopicSpec) -> Result<(), LogError> {
