@@ -34,6 +34,7 @@ use crate::{
     topology::Topology,
 };
 
+mod adopting;
 mod beacons;
 mod claim;
 mod commit;
@@ -213,6 +214,10 @@ pub struct Engine<F> {
     progress: BTreeMap<PartitionId, ProgressPace>,
     beacons: BTreeMap<PartitionId, BeaconPace>,
 
+    /// When operators' decisions are looked for next, and the last one seen of each partition, by its base.
+    next_look_ms: i64,
+    seen_decisions: BTreeMap<PartitionId, i64>,
+
     /// After a pause: no row is written until a transaction has proved that the partitions are still ours.
     unproved: bool,
     held: Vec<RequestId>,
@@ -253,6 +258,8 @@ impl<F: Fold> Engine<F> {
             checkpointing: BTreeMap::new(),
             progress: BTreeMap::new(),
             beacons: BTreeMap::new(),
+            next_look_ms: now.boot_ms,
+            seen_decisions: BTreeMap::new(),
             unproved: false,
             held: Vec::new(),
             fence_question: None,
@@ -319,6 +326,7 @@ impl<F: Fold> Engine<F> {
         self.retry_requests();
         self.start();
         self.continue_claim();
+        self.look_for_decisions();
         self.fold(executor);
         self.transact();
         self.write_progress();
@@ -412,11 +420,12 @@ impl<F: Fold> Engine<F> {
         }
     }
 
-    fn setup(&self, partition: PartitionId) -> Setup {
+    fn setup(&self, partition: PartitionId, generation: i32) -> Setup {
         Setup {
             topology: Arc::clone(&self.config.topology),
             group: Arc::clone(&self.config.group),
             partition,
+            generation,
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Setup {
     /// The consumer group; beacons of other groups are filtered.
     pub group: Arc<str>,
     pub partition: PartitionId,
+    /// Which life of the partition this is: every `adopt` begins the next. Positions in rows of another one mean nothing.
+    pub generation: i32,
 }
 
 /// What became of a record. Of every record exactly one is counted.

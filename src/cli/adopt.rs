@@ -1,11 +1,16 @@
 //! `heartline adopt`: an operator's decision about halted partitions, written where their owners look for it.
 //!
 //! The decision is the row `(topic, partition; 'adopt')` of `progress`, its timestamp the wall clock:
-//! * `topic_id`, `stored`: as the owner last wrote them, so that it sees which situation was decided about;
-//! * `generation`, `partitions`, `base_us`: as they are to be from now on;
+//! * `generation`, `base_us`, `partitions`: of the life of the partition that is to begin;
+//! * `topic_id`, `stored`: as the owner last wrote them: a decision about a row that has gone on since does not apply;
 //! * `resume`: `{"reason": …}`; `as_of_ms`: when it was decided.
+//!
+//! What adopting means is the same for every reason: [`crate::task::opening::decide`].
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead, IsTerminal, Write},
+};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -14,10 +19,10 @@ use super::{CliError, Global, connect, output};
 use crate::{
     http::now_ms,
     log::PartitionId,
-    store::{Change, Query, Row, Select, Statement, WriteBatch},
+    store::{Change, Row, Statement, WriteBatch},
     table::{
         Value,
-        progress::{ADOPT_ENTRY, PROGRESS, PROGRESS_ENTRY},
+        progress::{ADOPT_ENTRY, PROGRESS, PROGRESS_ENTRY, progress_key, progress_query},
     },
     topology::Topic,
 };
@@ -38,17 +43,14 @@ pub struct Adopt {
 }
 
 /// What the operator knows.
-/// What the operator knows, by the names that a halted partition's sentence says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Reason {
-    /// Somebody moved the group's offsets on purpose, or retention took what was below
+    /// Somebody moved the group's offsets, on purpose
     Offsets,
     /// The topic was deleted and created anew
     Recreated,
     /// The database was restored from an older backup
     Backup,
-    /// The processor's parameters change
-    Parameters,
 }
 
 impl Reason {
@@ -59,31 +61,32 @@ impl Reason {
             Self::Offsets => "offsets",
             Self::Recreated => "recreated",
             Self::Backup => "backup",
-            Self::Parameters => "parameters",
         }
     }
 
-    /// What will happen, and what that means.
+    /// What this reason adds to [`MEANING`].
     const fn meaning(self) -> &'static str {
         match self {
             Self::Offsets => {
-                "the owner goes on from the group's offset as it is now. Records that are skipped are \
-                 never folded; records that are read again below a row's origin change nothing."
+                "Records between the former and the present offset are never folded, or once more."
             }
-            Self::Recreated => {
-                "the owner begins the next generation at the topic's first offset. Rows of the old topic \
-                 stay until new records change them; versions go on from them; row timestamps are above \
-                 all older ones."
-            }
+            Self::Recreated => "Records of the former topic that were not folded are lost.",
             Self::Backup => {
-                "the owner folds again from the position that the restored rows state, without publishing \
-                 what is out already. Records that the topic no longer holds are lost to the rows: if it \
-                 does not reach back that far, use `heartline rebuild` instead."
+                "Rows stay as old as the backup until new records change them, and versions that were published \
+                 since the backup are given out again. A newer backup is better, if there is one."
             }
-            Self::Parameters => "the configured parameters hold from the partition's next position on.",
         }
     }
 }
+
+/// What adopting does, whatever the reason.
+const MEANING: &str = "\
+The partition begins its next generation: at the group's offset if the topic has it, else at the topic's first.
+- Live sessions are forgotten and come back with their next heartbeats. Versions go on from the users' rows.
+- A user that was online and never says anything again stays shown as it was; its sessions go within a day.
+- Changes that were published and are not in the database yet stay out of it until new records change the rows.
+- A partition that is not halted takes no notice, unless it is opened anew before it has stored anything more.
+- The owner looks every 5 s, then opens all of its partitions anew: for a moment they lag.";
 
 impl Adopt {
     pub async fn execute(self, global: &Global) -> Result<(), CliError> {
@@ -99,19 +102,20 @@ impl Adopt {
             None => (0..count).collect(),
         };
         let store = connect::store(&config).await?;
-        let now_us = now_ms() * 1_000;
+        let mut known = BTreeMap::new();
+        for partition in 0..count {
+            let rows = store.read(progress_query(self.topic, partition, &[PROGRESS_ENTRY])).await?;
+            known.extend(Progress::of(rows.first()).map(|row| (partition, row)));
+        }
+        let next = Next::after(known.values(), count, now_ms() * 1_000);
         let mut decisions = Vec::new();
         eprintln!("Keyspace {}, topic {}:", config.store.keyspace, self.topic);
         for partition in partitions {
-            let rows = store.read(progress_query(self.topic, partition)).await?;
-            let known = Progress::of(rows.first());
-            eprintln!(
-                "  partition {partition}: {}",
-                known.as_ref().map_or_else(nothing_known, Progress::said)
-            );
-            decisions.push(decision(self.topic, partition, known.as_ref(), self.reason, count, now_us));
+            let known = known.get(&partition);
+            eprintln!("  partition {partition}: {}", known.map_or_else(nothing_known, Progress::said));
+            decisions.push(decision(self.topic, partition, known, self.reason, &next));
         }
-        eprintln!("\nReason {}: {}\n", self.reason.name(), self.reason.meaning());
+        eprintln!("\n{MEANING}\nReason {}: {}\n", self.reason.name(), self.reason.meaning());
         if !self.yes && !confirmed()? {
             return Err(CliError::usage("nothing was written"));
         }
@@ -163,16 +167,27 @@ fn nothing_known() -> String {
     "the store has no row of it; its owner will begin as the reason says".to_owned()
 }
 
-fn progress_query(topic: Topic, partition: PartitionId) -> Query {
-    Query {
-        table: &PROGRESS,
-        partition: row_partition(topic, partition),
-        select: Select::Keys(vec![Box::new([Value::text(PROGRESS_ENTRY)])]),
-    }
+/// What is to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Next {
+    /// Above that of any partition: a bucket that has moved to another one must not find its rows to be of the same.
+    generation: i32,
+    base_us: i64,
+    partitions: u32,
+    decided_ms: i64,
 }
 
-fn row_partition(topic: Topic, partition: PartitionId) -> Box<[Value]> {
-    Box::new([Value::text(topic.name()), Value::Int(partition as i32)])
+impl Next {
+    fn after<'a>(known: impl Iterator<Item = &'a Progress>, partitions: u32, now_us: i64) -> Self {
+        let mut next = Self { generation: 1, base_us: now_us, partitions, decided_ms: now_us / 1_000 };
+        for row in known {
+            next.generation = next.generation.max(row.generation.saturating_add(1));
+            // Row timestamps are base + position: they must rise even if this clock is behind the last one's.
+            let written_us = row.base_us.unwrap_or(0).saturating_add(row.stored.unwrap_or(0));
+            next.base_us = next.base_us.max(written_us.saturating_add(1));
+        }
+        next
+    }
 }
 
 fn decision(
@@ -180,29 +195,25 @@ fn decision(
     partition: PartitionId,
     known: Option<&Progress>,
     reason: Reason,
-    partitions: u32,
-    now_us: i64,
+    next: &Next,
 ) -> WriteBatch {
-    let anew = reason == Reason::Recreated;
-    let generation = known.map_or(0, |known| known.generation) + i32::from(anew);
-    let base_us = if anew { Some(now_us) } else { known.and_then(|known| known.base_us) };
     let cell = |name: &str| match name {
-        "topic_id" => Value::optional_text(known.and_then(|known| known.topic_id.as_deref())),
-        "generation" => Value::Int(generation),
-        "partitions" => Value::Int(partitions as i32),
-        "base_us" => Value::optional_big_int(base_us),
-        "stored" => Value::optional_big_int(known.and_then(|known| known.stored)),
+        "topic_id" => Value::text(known.and_then(|known| known.topic_id.as_deref()).unwrap_or_default()),
+        "generation" => Value::Int(next.generation),
+        "partitions" => Value::Int(next.partitions as i32),
+        "base_us" => Value::BigInt(next.base_us),
+        "stored" => Value::BigInt(known.and_then(|known| known.stored).unwrap_or_default()),
         "resume" => Value::text(&json!({"reason": reason.name()}).to_string()),
-        "as_of_ms" => Value::BigInt(now_us / 1_000),
+        "as_of_ms" => Value::BigInt(next.decided_ms),
         _ => Value::Null,
     };
     let statement = Statement {
         clustering: Box::new([Value::text(ADOPT_ENTRY)]),
         change: Change::Upsert(PROGRESS.cells.iter().map(|column| cell(column.name)).collect()),
-        timestamp_us: now_us,
+        timestamp_us: next.decided_ms * 1_000,
         ttl_s: None,
     };
-    WriteBatch { table: &PROGRESS, partition: row_partition(topic, partition), statements: vec![statement] }
+    WriteBatch { table: &PROGRESS, partition: progress_key(topic, partition), statements: vec![statement] }
 }
 
 fn confirmed() -> Result<bool, CliError> {
@@ -226,46 +237,64 @@ fn input_topic(name: &str) -> Result<Topic, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Progress, Reason, decision};
+    use super::{Next, Progress, Reason, decision};
     use crate::{
         store::{Change, Row, WriteBatch},
-        table::{Value, progress::PROGRESS},
+        table::{
+            Value,
+            progress::{ADOPT_ENTRY, ProgressRow},
+        },
         topology::Topic,
     };
 
     const KNOWN: Progress =
         Progress { topic_id: None, generation: 3, base_us: Some(77), stored: Some(9), as_of_ms: Some(5) };
 
-    fn decided(reason: Reason, known: Option<&Progress>) -> (WriteBatch, Progress) {
-        let batch = decision(Topic::Heartbeats, 2, known, reason, 8, 1_000_000);
+    fn decided(reason: Reason, known: Option<&Progress>) -> (WriteBatch, ProgressRow) {
+        let next = Next::after(known.into_iter(), 8, 1_000_000);
+        let batch = decision(Topic::Heartbeats, 2, known, reason, &next);
         let statement = batch.statements[0].clone();
         let Change::Upsert(cells) = statement.change else { panic!("all cells are written") };
         let row = Row { clustering: statement.clustering, cells };
-        let progress = Progress::of(Some(&row)).expect("a row");
-        (batch, progress)
+        let read = ProgressRow::find(&[row], ADOPT_ENTRY).expect("as owners read it");
+        (batch, read)
     }
 
     #[test]
-    fn a_decision_is_written_beside_the_owners_row() {
-        let (batch, progress) = decided(Reason::Offsets, Some(&KNOWN));
+    fn a_decision_is_written_beside_the_owners_row_as_owners_read_it() {
+        let (batch, row) = decided(Reason::Offsets, Some(&KNOWN));
         assert_eq!(batch.partition[..], [Value::text("heartbeats"), Value::Int(2)]);
-        assert_eq!(batch.statements[0].clustering[..], [Value::text("adopt")]);
         assert_eq!(batch.statements[0].timestamp_us, 1_000_000);
-        assert_eq!(progress, Progress { as_of_ms: Some(1_000), ..KNOWN });
-        let Change::Upsert(cells) = &batch.statements[0].change else { panic!("all cells are written") };
-        assert_eq!(cells.len(), PROGRESS.cells.len());
-        assert!(cells.contains(&Value::text("{\"reason\":\"offsets\"}")));
+        let expected = ProgressRow {
+            topic_id: String::new(),
+            generation: 4,
+            partitions: 8,
+            base_us: 1_000_000,
+            stored: 9,
+            resume: Some("{\"reason\":\"offsets\"}".to_owned()),
+            as_of_ms: Some(1_000),
+        };
+        assert_eq!(row, expected);
     }
 
     #[test]
-    fn a_recreated_topic_begins_a_generation_with_a_base_of_its_own() {
-        let (_, progress) = decided(Reason::Recreated, Some(&KNOWN));
-        assert_eq!((progress.generation, progress.base_us), (4, Some(1_000_000)));
+    fn every_reason_begins_the_next_generation() {
+        for reason in [Reason::Offsets, Reason::Recreated, Reason::Backup] {
+            let (_, row) = decided(reason, Some(&KNOWN));
+            assert_eq!((row.generation, row.base_us), (4, 1_000_000), "{}", reason.name());
+        }
     }
 
     #[test]
-    fn nothing_is_made_up_about_a_partition_without_a_row() {
-        let (_, progress) = decided(Reason::Backup, None);
-        assert_eq!((progress.generation, progress.base_us, progress.stored), (0, None, None));
+    fn a_partition_without_a_row_begins_its_first_generation() {
+        let (_, row) = decided(Reason::Backup, None);
+        assert_eq!((row.generation, row.base_us, row.stored), (1, 1_000_000, 0));
+    }
+
+    #[test]
+    fn generation_and_base_are_above_those_of_every_partition() {
+        let ahead = Progress { generation: 1, base_us: Some(2_000_000), ..KNOWN };
+        let next = Next::after([KNOWN, ahead].iter(), 8, 1_000_000);
+        assert_eq!((next.generation, next.base_us, next.decided_ms), (4, 2_000_010, 1_000));
     }
 }

@@ -41,8 +41,9 @@ fn what_makes_no_sense_is_a_usage_error() {
     for (line, hint) in [
         ("heartline run --processors presense", "the processors are presence"),
         ("heartline tail nothing", "the topics are heartbeats,"),
-        ("heartline adopt presence --reason parameters", "the input topics are heartbeats,"),
+        ("heartline adopt presence --reason offsets", "the input topics are heartbeats,"),
         ("heartline adopt heartbeats", "--reason"),
+        ("heartline adopt heartbeats --reason parameters", "backup"),
         ("heartline presence", "<USER>"),
         ("heartline up --demo 0", "1..=10000"),
         ("heartline up --listen here", "socket address"),

@@ -23,15 +23,16 @@ impl<F: Fold> Engine<F> {
         let now_ms = self.now.boot_ms;
         let mut due = Vec::new();
         for (partition, pace) in &mut self.beacons {
-            let live = self.tasks.get(partition).is_some_and(|task| task.is_live() && task.halted.is_none());
+            let Some(task) = self.tasks.get(partition) else { continue };
+            let live = task.is_live() && task.halted.is_none();
             if live && !pace.outstanding && pace.next_at_ms <= now_ms {
                 pace.outstanding = true;
                 pace.next_at_ms = now_ms + self.config.pace.beacon_ms;
-                due.push(*partition);
+                due.push((*partition, task.start.generation));
             }
         }
-        for partition in due {
-            let setup = self.setup(partition);
+        for (partition, generation) in due {
+            let setup = self.setup(partition, generation);
             let elapsed_ms = now_ms - self.started_ms;
             let value = F::beacon(&setup, &self.config.incarnation, elapsed_ms, &self.config.parameters);
             self.log(LogCommand::Beacon { partition, value });

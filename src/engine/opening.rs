@@ -1,5 +1,5 @@
-//! From a partition's offset to its task: the `progress` row, the claim of a partition that nobody has owned, the
-//! checkpoints of its buckets.
+//! From a partition's offset to its task: the `progress` row, the claim of a partition that nobody has owned or that was
+//! adopted, the checkpoints of its buckets.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{
     store::Row,
     table::{
         checkpoint::SlotHeader,
-        progress::{PROGRESS_ENTRY, ProgressRow, owner_write, progress_query, progress_write},
+        progress::{ADOPT_ENTRY, PROGRESS_ENTRY, ProgressRow, owner_write, progress_query, progress_write},
     },
     task::{
         Task,
@@ -29,6 +29,7 @@ const RELOAD_MS: i64 = 200;
 pub(super) struct Opening {
     committed: Option<Committed>,
     row: Option<Option<ProgressRow>>,
+    decision: Option<ProgressRow>,
     bounds: Option<Bounds>,
     /// Our name is among the partition's owners: from here on a transaction of ours can be found.
     named: bool,
@@ -52,14 +53,15 @@ pub(super) enum Step {
 
 impl Opening {
     pub(super) fn new(committed: Option<Committed>) -> Self {
-        Self { committed, row: None, bounds: None, named: false, step: Step::Facts }
+        Self { committed, row: None, decision: None, bounds: None, named: false, step: Step::Facts }
     }
 }
 
 impl<F: Fold> Engine<F> {
     pub(super) fn ask_for_facts(&mut self, partition: PartitionId) {
         let (input, name) = (F::KIND.input(), self.config.name.clone());
-        self.ask(partition, Question::Progress, progress_query(input, partition, PROGRESS_ENTRY));
+        let query = progress_query(input, partition, &[PROGRESS_ENTRY, ADOPT_ENTRY]);
+        self.ask(partition, Question::Progress, query);
         self.write(partition, Question::Owner, owner_write(input, partition, &name, self.now.wall_us));
     }
 
@@ -96,7 +98,11 @@ impl<F: Fold> Engine<F> {
 
     pub(super) fn progress_read(&mut self, partition: PartitionId, rows: &[Row]) {
         if let Some(opening) = self.openings.get_mut(&partition) {
-            opening.row = Some(rows.first().and_then(ProgressRow::from_row));
+            opening.row = Some(ProgressRow::find(rows, PROGRESS_ENTRY));
+            opening.decision = ProgressRow::find(rows, ADOPT_ENTRY);
+            if let Some(decision) = &opening.decision {
+                self.seen_decisions.insert(partition, decision.base_us);
+            }
             self.decide(partition);
         }
     }
@@ -119,6 +125,7 @@ impl<F: Fold> Engine<F> {
             topic,
             committed: opening.committed.as_ref(),
             row: row.as_ref(),
+            decision: opening.decision.as_ref(),
             bounds,
             wall_us: self.now.wall_us,
         };
@@ -174,7 +181,8 @@ impl<F: Fold> Engine<F> {
     }
 
     fn load(&mut self, partition: PartitionId, start: Start) {
-        let fold = match F::new(self.setup(partition), start.stored, start.resume.as_deref()) {
+        let setup = self.setup(partition, start.generation);
+        let fold = match F::new(setup, start.stored, start.resume.as_deref()) {
             Ok(fold) => fold,
             Err(error) => return self.halt_opening(partition, HaltReason::Unsupported(error.0)),
         };
@@ -247,7 +255,8 @@ impl<F: Fold> Engine<F> {
         start: Start,
         loaded: BTreeMap<u32, Option<(SlotHeader, Bytes)>>,
     ) -> Result<Task<F>, HaltReason> {
-        let mut fold = F::new(self.setup(partition), start.stored, start.resume.as_deref())
+        let setup = self.setup(partition, start.generation);
+        let mut fold = F::new(setup, start.stored, start.resume.as_deref())
             .map_err(|error| HaltReason::Unsupported(error.0))?;
         let mut checkpoints = Checkpoints::default();
         for (bucket, checkpoint) in loaded {

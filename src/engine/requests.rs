@@ -20,6 +20,8 @@ const PAUSE_MS_MAX: i64 = 5_000;
 pub(super) enum Question {
     Owners,
     Progress,
+    /// An operator's decision about a halted partition.
+    Decision,
     Owner,
     FirstRow,
     Checkpoint {
@@ -153,7 +155,11 @@ impl<F: Fold> Engine<F> {
             Question::CheckpointChunk { bucket } => self.chunk_written(partition, bucket),
             Question::CheckpointHeader { bucket } => self.header_written(partition, bucket),
             Question::ProgressWrite => self.progress_written(partition),
-            Question::Owners | Question::Progress | Question::Checkpoint { .. } | Question::Keys => {}
+            Question::Owners
+            | Question::Progress
+            | Question::Decision
+            | Question::Checkpoint { .. }
+            | Question::Keys => {}
         }
     }
 
@@ -162,6 +168,7 @@ impl<F: Fold> Engine<F> {
         match question {
             Question::Owners => self.owners_read(&rows),
             Question::Progress => self.progress_read(partition, &rows),
+            Question::Decision => self.decision_read(partition, &rows),
             Question::Checkpoint { bucket } => self.checkpoint_read(partition, bucket, &rows),
             Question::Keys => {
                 let (Some(task), Demand::Read(query)) = (self.tasks.get_mut(&partition), demand) else {
@@ -189,6 +196,12 @@ impl<F: Fold> Engine<F> {
         self.retries.clear();
         self.held.clear();
         self.unstored_bytes = 0;
+    }
+
+    /// Whether a partition's decision is being read already.
+    pub(super) fn is_looking(&self, partition: PartitionId) -> bool {
+        let mut questions = self.pending.values().filter(|pending| pending.partition == partition);
+        questions.any(|pending| matches!(pending.question, Question::Decision))
     }
 
     /// Whether the store has refused or left unanswered what it was asked.

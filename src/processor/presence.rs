@@ -105,7 +105,7 @@ impl Fold for Presence {
     }
 
     fn load(&mut self, query: &Query, rows: Vec<Row>) -> Result<(), RestoreError> {
-        fetch::load(&self.routing, &mut self.buckets, query, &rows)
+        fetch::load(&self.routing, &mut self.buckets, self.setup.generation, query, &rows)
     }
 
     fn checkpoint(&mut self, bucket: u32) -> Checkpoint {

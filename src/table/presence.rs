@@ -38,6 +38,8 @@ const CELLS: &[Column] = &[
     column("device", Kind::Text),
     column("gateway", Kind::Text),
     column("metadata", Kind::Text),
+    // The generation of the input partition in which this row was written: `origin` is a position of that one.
+    column("generation", Kind::Int),
 ];
 
 /// A user's own row.
@@ -56,6 +58,8 @@ pub struct UserRow<'a> {
     pub version: u64,
     /// Record time; 0 of a user that was never visible.
     pub last_seen_ms: i64,
+    /// Of the input partition; `origin` is a position of this generation.
+    pub generation: i32,
 }
 
 /// A live session's row.
@@ -67,6 +71,8 @@ pub struct SessionRow<'a> {
     pub gateway: Option<&'a str>,
     /// JSON, byte for byte as it was given.
     pub metadata: Option<&'a str>,
+    /// Of the input partition; `origin` is a position of this generation.
+    pub generation: i32,
 }
 
 /// Cells that the product does not write: another hand did, or a newer version.
@@ -112,6 +118,7 @@ impl<'a> UserRow<'a> {
             Value::Null,
             Value::Null,
             Value::Null,
+            Value::Int(self.generation),
         ]
         .into()
     }
@@ -135,6 +142,7 @@ impl<'a> UserRow<'a> {
             activity: cells.text(5)?,
             version: u64::try_from(version).map_err(|_| cells.unexpected(6))?,
             last_seen_ms: cells.big_int(7)?,
+            generation: cells.int(11)?,
         })
     }
 }
@@ -148,6 +156,7 @@ impl<'a> SessionRow<'a> {
         cells[8] = Value::optional_text(self.device);
         cells[9] = Value::optional_text(self.gateway);
         cells[10] = Value::optional_text(self.metadata);
+        cells[11] = Value::Int(self.generation);
         cells.into()
     }
 
@@ -160,6 +169,7 @@ impl<'a> SessionRow<'a> {
             device: cells.text(8)?,
             gateway: cells.text(9)?,
             metadata: cells.text(10)?,
+            generation: cells.int(11)?,
         })
     }
 }
@@ -192,6 +202,10 @@ impl<'a> Cells<'a> {
 
     fn big_int(&self, at: usize) -> Result<i64, RowError> {
         self.optional_big_int(at)?.ok_or_else(|| self.unexpected(at))
+    }
+
+    fn int(&self, at: usize) -> Result<i32, RowError> {
+        self.get(at).as_int().ok_or_else(|| self.unexpected(at))
     }
 
     fn status(&self, at: usize) -> Result<Status, RowError> {

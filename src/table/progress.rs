@@ -4,7 +4,9 @@
 //!   and the stored position with what the fold needs there. Overwritten in place: timestamp base + position. Written by
 //!   the partition's owner; read at every assignment and by readers (`as_of`).
 //! * `progress`, entry `'adopt'`: the operator's decision about a halted partition, written by `heartline adopt` with the
-//!   wall clock as its timestamp; read by the owner while the partition is halted.
+//!   wall clock as its timestamp; read by the owner at every assignment and while the partition is halted. It says which
+//!   generation and timestamp base are to begin, and what was `stored` when it was made; [`crate::task::opening::decide`]
+//!   tells whether it applies.
 //! * `progress_owners`: the producer names that may have a transaction open with offsets of this partition. TTL a day.
 //!   Written by every owner before its first transaction there; read by a successor whose stable read does not answer.
 
@@ -53,11 +55,11 @@ const PROGRESS_CELLS: &[Column] = &[
 
 const OWNERS_CELLS: &[Column] = &[column("since_us", Kind::BigInt)];
 
-/// The row that a partition's owner writes.
+/// The row that a partition's owner writes, and the decision beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgressRow {
     pub topic_id: String,
-    /// 1 for the first life of the topic; `adopt` of a topic that was created anew raises it.
+    /// 1 for the first life of the partition; every `adopt` begins the next.
     pub generation: i32,
     /// How many partitions the topic had.
     pub partitions: i32,
@@ -91,6 +93,13 @@ impl ProgressRow {
         }
     }
 
+    /// Reads one entry out of the rows of a partition.
+    #[must_use]
+    pub fn find(rows: &[Row], entry: &str) -> Option<Self> {
+        let is_entry = |row: &&Row| row.clustering.first().and_then(Value::as_text) == Some(entry);
+        rows.iter().find(is_entry).and_then(Self::from_row)
+    }
+
     /// Reads the row; `None` if a cell that is always there is missing.
     #[must_use]
     pub fn from_row(row: &Row) -> Option<Self> {
@@ -115,11 +124,11 @@ pub fn progress_key(topic: Topic, partition: PartitionId) -> Box<[Value]> {
     Box::new([Value::text(topic.name()), Value::Int(partition as i32)])
 }
 
-/// Reads one entry of `progress`.
+/// Reads entries of `progress`.
 #[must_use]
-pub fn progress_query(topic: Topic, partition: PartitionId, entry: &str) -> Query {
-    let key: Box<[Value]> = Box::new([Value::text(entry)]);
-    Query { table: &PROGRESS, partition: progress_key(topic, partition), select: Select::Keys(vec![key]) }
+pub fn progress_query(topic: Topic, partition: PartitionId, entries: &[&str]) -> Query {
+    let keys = entries.iter().map(|entry| -> Box<[Value]> { Box::new([Value::text(entry)]) }).collect();
+    Query { table: &PROGRESS, partition: progress_key(topic, partition), select: Select::Keys(keys) }
 }
 
 /// Writes the row of a partition's owner.

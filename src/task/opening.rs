@@ -15,6 +15,8 @@ pub struct Facts<'a> {
     pub topic: &'a TopicDescription,
     pub committed: Option<&'a Committed>,
     pub row: Option<&'a ProgressRow>,
+    /// What an operator decided last about this partition, whenever that was.
+    pub decision: Option<&'a ProgressRow>,
     pub bounds: Bounds,
     /// Microseconds of the wall clock: the base of a partition that nobody has owned yet.
     pub wall_us: i64,
@@ -22,7 +24,7 @@ pub struct Facts<'a> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Nobody has owned it: commit this start first, then write the row.
+    /// Nobody has owned it, or an operator adopted it: commit this start first, then write the row.
     Claim(Start),
     /// The start was committed and its owner died before it wrote the row: write it.
     WriteRow(Start),
@@ -93,11 +95,11 @@ impl HaltReason {
     pub fn sentence(&self, topic: Topic, partition: PartitionId) -> String {
         let advice = match self {
             Self::RowMissing { .. } | Self::StoreBehind { .. } | Self::Checkpoint { .. } => format!(
-                "restore a newer backup, fold the log again with `heartline rebuild`, or accept what is there with \
+                "restore a newer backup, or accept what is there with \
                  `heartline adopt {topic} {partition} --reason backup`"
             ),
             Self::TopicRecreated { .. } => format!(
-                "if that was meant, begin its next generation with `heartline adopt {topic} {partition} --reason recreated`"
+                "if that was meant, adopt it with `heartline adopt {topic} {partition} --reason recreated`"
             ),
             Self::PartitionsChanged { .. } => format!(
                 "restore the former count, or begin anew with `heartline adopt {topic} --reason recreated`"
@@ -106,7 +108,7 @@ impl HaltReason {
                 "put the offset back, or accept it with `heartline adopt {topic} {partition} --reason offsets`"
             ),
             Self::OutOfRange { .. } => format!(
-                "records were lost to retention: accept that with `heartline adopt {topic} {partition} --reason offsets`"
+                "records were lost: accept that with `heartline adopt {topic} {partition} --reason offsets`"
             ),
             Self::Unsupported(_) => "upgrade this worker".to_owned(),
             Self::Store(_) => {
@@ -117,11 +119,21 @@ impl HaltReason {
         };
         format!("{topic}/{partition} is halted: {self}; {advice}")
     }
+
+    /// Whether the partition's next generation would not halt for the same reason.
+    #[must_use]
+    pub const fn is_adoptable(&self) -> bool {
+        !matches!(self, Self::Unsupported(_) | Self::Store(_))
+    }
 }
 
-/// Decides how a partition begins; every doubt halts it.
+/// Decides how a partition begins; every doubt halts it, unless an operator has decided about just this.
 #[must_use]
 pub fn decide(facts: &Facts<'_>) -> Decision {
+    let metadata = facts.committed.and_then(|committed| OffsetMetadata::decode(&committed.metadata));
+    if let Some(decision) = facts.decision.filter(|decision| applies(decision, facts, metadata.as_ref())) {
+        return Decision::Claim(adopted(decision, facts, metadata.as_ref()));
+    }
     let Some(committed) = facts.committed else {
         return match facts.row {
             Some(row) => Decision::Halt(HaltReason::OffsetMissing { stored: row.stored }),
@@ -135,7 +147,7 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
             }),
         };
     };
-    let Some(metadata) = OffsetMetadata::decode(&committed.metadata) else {
+    let Some(metadata) = metadata else {
         return Decision::Halt(HaltReason::OffsetMoved { committed: committed.offset });
     };
     let start = Start {
@@ -152,6 +164,46 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
     match facts.row {
         None => Decision::WriteRow(start),
         Some(_) => Decision::Restore(start),
+    }
+}
+
+/// Whether a decision is about what is known now and is not carried out yet. The row of a halted partition stands still, so
+/// a decision about any other `stored` is out of date. Whether there is still an objection must not matter: that a
+/// checkpoint cannot be used, or that a position is gone, is found only later.
+fn applies(decision: &ProgressRow, facts: &Facts<'_>, metadata: Option<&OffsetMetadata>) -> bool {
+    let of_this_row = facts.row.is_none_or(|row| {
+        decision.generation > row.generation
+            && decision.base_us > row.base_us
+            && decision.stored == row.stored
+    });
+    // Its claim may be committed already by an owner that died before it wrote the row.
+    let of_this_offset = metadata.is_none_or(|metadata| {
+        let begun = metadata.stored != metadata.start || metadata.resume.is_some();
+        decision.base_us > metadata.base_us || decision.base_us == metadata.base_us && !begun
+    });
+    of_this_row && of_this_offset
+}
+
+/// The beginning of the next generation: at the group's offset where the topic has it, else at the topic's first.
+fn adopted(decision: &ProgressRow, facts: &Facts<'_>, metadata: Option<&OffsetMetadata>) -> Start {
+    let Bounds { first, end } = facts.bounds;
+    // An offset that a worker committed in another topic of the same name says nothing about this one.
+    let of_this_topic = metadata.is_none_or(|metadata| metadata.topic_id == facts.topic.topic_id);
+    let offset = facts.committed.map(|committed| committed.offset).filter(|_| of_this_topic);
+    let position = offset.filter(|offset| (first..=end).contains(offset)).unwrap_or(first);
+    // The command knows the row only; where that is lost or of an older backup, the log may be further.
+    let generation = match metadata {
+        Some(metadata) if metadata.base_us == decision.base_us => metadata.generation,
+        Some(metadata) => decision.generation.max(metadata.generation.saturating_add(1)),
+        None => decision.generation,
+    };
+    Start {
+        committed: position,
+        stored: position,
+        first: position,
+        generation,
+        base_us: decision.base_us,
+        resume: None,
     }
 }
 

@@ -44,6 +44,7 @@ fn what_is_written_is_read_with_all_its_cells(bench: &mut dyn Bench) -> Outcome<
         device,
         gateway,
         metadata,
+        Value::Int(i32::MIN),
     ];
     let clustering = [Value::text(USER), Value::text("")];
     session.write("write the row", presence(bucket, vec![upsert(&clustering, cells.clone(), 1)]))?;

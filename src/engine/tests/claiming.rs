@@ -134,7 +134,7 @@ fn a_halted_partition_says_which_command_adopts_it_and_reads_nothing() {
     let status = stage.engine.status();
     assert_eq!(status.partitions[0].phase, Phase::Halted);
     let sentence = status.partitions[0].halted.clone().unwrap();
-    assert!(sentence.contains("heartline adopt heartbeats 0 --reason offsets"), "{sentence}");
+    assert!(sentence.contains("heartline adopt heartbeats 0 --reason offsets`"), "{sentence}");
     assert!(!stage.asks(|c| matches!(c, LogCommand::Fetch { .. })));
 }
 

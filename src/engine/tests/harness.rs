@@ -69,7 +69,7 @@ impl Fold for Plain {
             value,
             headers: Vec::new(),
         });
-        output.upsert(&PRESENCE, partition, clustering, vec![Value::Null; 11].into(), None);
+        output.upsert(&PRESENCE, partition, clustering, vec![Value::Null; PRESENCE.cells.len()].into(), None);
         Step::Applied
     }
 

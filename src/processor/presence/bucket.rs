@@ -76,8 +76,9 @@ impl Bucket {
         self.offer(user, now.batch);
     }
 
-    /// Brings a user into memory as its row has it, or as a new one.
-    pub fn load(&mut self, id: &str, hash: u32, row: Option<&UserRow<'_>>) {
+    /// Brings a user into memory as its row has it, or as a new one. A row of a former generation is final: nothing of
+    /// what wrote it will be folded again, and its origin is no position of this one.
+    pub fn load(&mut self, id: &str, hash: u32, row: Option<&UserRow<'_>>, generation: i32) {
         if self.people.find_user(hash, id).is_some() {
             return;
         }
@@ -88,7 +89,8 @@ impl Bucket {
         one.set_public(row.status);
         one.see(row.last_seen_ms);
         // What the row says holds as of its origin: up to there the fold leaves it alone.
-        let silent_below = if row.origin > self.origin { row.origin } else { 0 };
+        let ahead = row.generation == generation && row.origin > self.origin;
+        let silent_below = if ahead { row.origin } else { 0 };
         self.people.edit(user, |extra| {
             extra.choice = row.choice;
             extra.until_ms = row.until_ms;

@@ -54,6 +54,7 @@ pub(super) fn wanted<'a>(
 pub(super) fn load(
     routing: &Routing,
     buckets: &mut [Bucket],
+    generation: i32,
     query: &Query,
     rows: &[Row],
 ) -> Result<(), RestoreError> {
@@ -71,7 +72,7 @@ pub(super) fn load(
                 bucket.number
             ))
         })?;
-        bucket.load(user, user_hash(user), row.as_ref());
+        bucket.load(user, user_hash(user), row.as_ref(), generation);
     }
     Ok(())
 }

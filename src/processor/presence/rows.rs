@@ -10,7 +10,7 @@ use crate::{
     table::presence::{PRESENCE, SessionRow, UserRow, clustering, metadata_hash, partition},
 };
 
-pub(super) fn write_user(bucket: u32, people: &People, user: u32, output: &mut Output) {
+pub(super) fn write_user(bucket: u32, people: &People, user: u32, generation: i32, output: &mut Output) {
     let (one, extra) = (people.user(user), people.extra(user));
     let row = UserRow {
         origin: output.origin(),
@@ -21,6 +21,7 @@ pub(super) fn write_user(bucket: u32, people: &People, user: u32, output: &mut O
         activity: extra.and_then(|extra| extra.activity.as_deref()),
         version: one.version(),
         last_seen_ms: one.last_seen_ms(),
+        generation,
     };
     output.upsert(&PRESENCE, partition(bucket), clustering(people.user_id(user), ""), row.to_cells(), None);
 }
@@ -32,6 +33,7 @@ pub(super) fn write_session(
     people: &People,
     session: u32,
     metadata: Option<&str>,
+    generation: i32,
     output: &mut Output,
 ) {
     let one = people.session(session);
@@ -42,6 +44,7 @@ pub(super) fn write_session(
         device: people.device(session),
         gateway: people.gateway(session),
         metadata: metadata.filter(|_| hash.is_some()),
+        generation,
     };
     let cells = row.to_cells();
     let key = clustering(people.user_id(one.user), people.session_id(session));
@@ -60,14 +63,14 @@ pub(super) fn delete_session(bucket: u32, people: &People, session: u32, output:
 pub(super) fn refreshed(refresh: &Refresh, row: Option<&Row>) -> Refreshed {
     let Some(row) = row else { return Refreshed::Skip };
     let Ok(old) = SessionRow::from_cells(&row.cells) else { return Refreshed::Restore };
-    if old.origin > refresh.offset {
+    let known = refresh.cells.as_deref().unwrap_or(&row.cells);
+    let Ok(new) = SessionRow::from_cells(known) else { return Refreshed::Restore };
+    if old.generation == new.generation && old.origin > refresh.offset {
         return Refreshed::Skip;
     }
     if old.metadata.map(metadata_hash) != Some(refresh.hash) {
         return Refreshed::Restore;
     }
-    let known = refresh.cells.as_deref().unwrap_or(&row.cells);
-    let Ok(new) = SessionRow::from_cells(known) else { return Refreshed::Restore };
     let new = SessionRow { origin: refresh.offset + 1, metadata: old.metadata, ..new };
     Refreshed::Write(Statement {
         clustering: refresh.clustering.clone(),

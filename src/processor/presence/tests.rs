@@ -4,6 +4,7 @@ mod harness;
 mod beats;
 mod brake;
 mod choices;
+mod generations;
 mod goodbyes;
 mod placement;
 mod restart;

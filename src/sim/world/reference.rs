@@ -55,7 +55,7 @@ fn origin_of(_plan: &Plan, partition: PartitionId, topic: Topic) -> Option<Parti
 }
 
 fn progress_is_sound(network: &Network, partition: PartitionId, committed: Offset) -> Result<(), String> {
-    let query = progress_query(Topic::Heartbeats, partition, PROGRESS_ENTRY);
+    let query = progress_query(Topic::Heartbeats, partition, &[PROGRESS_ENTRY]);
     let rows = network.store().read(network.now_ms(), &query);
     let row = rows.first().and_then(ProgressRow::from_row);
     match row {
@@ -77,7 +77,8 @@ fn fold_partition(
     committed: Offset,
     store: &mut SimStore,
 ) -> Result<Vec<OutRecord>, String> {
-    let setup = Setup { topology: Arc::clone(&plan.topology), group: GROUP.into(), partition };
+    let topology = Arc::clone(&plan.topology);
+    let setup = Setup { topology, group: GROUP.into(), partition, generation: metadata.generation };
     let mut fold = Presence::new(setup, metadata.start, None).map_err(|error| error.0)?;
     fold.begin_batch(1);
     let mut published = Vec::new();

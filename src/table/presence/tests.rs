@@ -10,6 +10,7 @@ fn user_row() -> UserRow<'static> {
         activity: None,
         version: 7,
         last_seen_ms: 1_760_000_000_000,
+        generation: 2,
     }
 }
 
@@ -28,6 +29,7 @@ fn a_sessions_row_reads_as_it_was_written() {
         device: Some("ios"),
         gateway: None,
         metadata: Some("{\"a\": 1}"),
+        generation: 2,
     };
     let cells = row.to_cells();
     assert_eq!(cells.len(), CELLS.len());

@@ -56,6 +56,7 @@ impl Bucket {
                 &self.people,
                 change.session,
                 change.metadata.as_deref(),
+                setup.generation,
                 output,
             );
             self.people.session_mut(change.session).set_row_s(row_s(now.time_ms));
@@ -91,7 +92,7 @@ impl Bucket {
             }
         }
         if public || touch.row {
-            rows::write_user(self.number, &self.people, user, output);
+            rows::write_user(self.number, &self.people, user, setup.generation, output);
         }
     }
 

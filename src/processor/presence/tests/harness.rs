@@ -23,7 +23,8 @@ pub const START_MS: i64 = 1_760_000_000_000;
 pub const GROUP: &str = "heartline.presence";
 
 pub fn setup(partitions: u32, buckets: u32) -> Setup {
-    Setup { topology: Arc::new(Topology::uniform(partitions, buckets)), group: GROUP.into(), partition: 0 }
+    let topology = Arc::new(Topology::uniform(partitions, buckets));
+    Setup { topology, group: GROUP.into(), partition: 0, generation: 1 }
 }
 
 /// A record of the input.
@@ -139,6 +140,7 @@ pub struct World {
     pub incarnation: String,
     pub refreshes: Vec<Refresh>,
     pub row_writes: Vec<RowWrite>,
+    pub base_us: i64,
 }
 
 impl World {
@@ -158,6 +160,7 @@ impl World {
             incarnation: "one".to_owned(),
             refreshes: Vec::new(),
             row_writes: Vec::new(),
+            base_us: BASE_US,
         };
         world.beacon();
         world
@@ -171,7 +174,7 @@ impl World {
     pub fn append_with(&mut self, value: impl Into<Vec<u8>>, headers: Vec<Header>) -> Step {
         let record =
             Logged { offset: self.log.len() as Offset, time_ms: self.time_ms, value: value.into(), headers };
-        let mut output = Output::new(BASE_US);
+        let mut output = Output::new(self.base_us);
         self.fold.begin_batch(record.offset as u64);
         let step = fold(&mut self.fold, &record, &self.rows, &mut output, 0);
         self.rows.apply(&output.rows, &output.refreshes);
@@ -287,6 +290,15 @@ impl World {
         let setup = self.fold.setup.clone();
         let checkpoints = self.checkpoints();
         self.fold = restored(setup, &checkpoints);
+    }
+
+    /// The partition begins its next generation at the start of an empty log, over the rows of the former one.
+    pub fn adopt(&mut self) {
+        let setup = Setup { generation: self.fold.setup.generation + 1, ..self.fold.setup.clone() };
+        self.fold = Presence::new(setup, 0, None).unwrap();
+        self.base_us += 1_000_000;
+        self.log.clear();
+        self.beacon();
     }
 
     /// What is evicted is fetched again: forgets everybody who may leave memory.
