@@ -1,5 +1,5 @@
-//! Records that a producer should not have written, straight into the topic: each is answered by one dead letter or one
-//! forward, and the partition goes on.
+//! Records that a producer should not have written, straight into the topic: each is answered by one dead
+//! letter or one forward, and the partition goes on.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -125,7 +125,8 @@ fn differing<'a>(one: &'a [String], other: &'a [String]) -> Vec<&'a String> {
     more.chain(other.iter().filter(|user| lacks(one, user))).collect()
 }
 
-/// Every record of `heartbeats`, up to one at or past these offsets in each partition: the next beacon is one.
+/// Every record of `heartbeats`, up to one at or past these offsets in each partition: the next beacon is
+/// one.
 async fn read_past(deployment: &Deployment, offsets: &[i64]) -> Result<Vec<TailRecord>> {
     let client =
         KafkaTopics::new(Connection::new(std::slice::from_ref(&deployment.kafka), BTreeMap::new())?)?;

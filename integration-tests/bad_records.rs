@@ -172,7 +172,7 @@ fn invalid() -> Vec<Bad> {
             fate: Fate::Filtered,
             ..bad(
                 "beacon_of_another_group",
-                r#"{"v":1,"type":"beacon","group":"others.presence","incarnation":"i","elapsed_ms":9000000,"parameters":{}}"#,
+                r#"{"v":1,"type":"beacon","group":"other","incarnation":"i","elapsed_ms":9,"parameters":{}}"#,
                 "",
                 "",
             )

@@ -65,7 +65,8 @@ impl Case {
     }
 }
 
-/// Runs the cases that the arguments select; the servers are started once, and only if one of those needs them.
+/// Runs the cases that the arguments select; the servers are started once, and only if one of those needs
+/// them.
 pub fn run(arguments: &Arguments, cases: Vec<Case>) -> ExitCode {
     let wanted = |case: &Case| {
         case.need != Need::Nothing

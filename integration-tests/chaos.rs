@@ -1,5 +1,5 @@
-//! Two workers, a crowd, and what happens to servers and processes: nothing is lost, nothing twice, nobody falsely
-//! offline, nobody online for ever.
+//! Two workers, a crowd, and what happens to servers and processes: nothing is lost, nothing twice, nobody
+//! falsely offline, nobody online for ever.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

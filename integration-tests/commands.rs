@@ -1,4 +1,5 @@
-//! What people and programs do with a running deployment: `ingest`, `presence` and `tail` straight on the servers.
+//! What people and programs do with a running deployment: `ingest`, `presence` and `tail` straight on the
+//! servers.
 
 use std::{
     fs,

@@ -1,4 +1,5 @@
-//! Workers as processes, on topics and a keyspace of their own, driven as a person would: by the binary's commands.
+//! Workers as processes, on topics and a keyspace of their own, driven as a person would: by the binary's
+//! commands.
 
 use std::{
     collections::BTreeMap,
@@ -50,8 +51,8 @@ pub struct Worker {
 }
 
 impl Deployment {
-    /// Makes the product's topics anew and a fresh keyspace. The caller holds the servers for itself: topics have fixed
-    /// names. `extra` is appended to the configuration.
+    /// Makes the product's topics anew and a fresh keyspace. The caller holds the servers for itself: topics
+    /// have fixed names. `extra` is appended to the configuration.
     pub fn prepare(servers: &Servers, name: &str, extra: &str) -> Result<Self> {
         let deployment = Self::bare(servers, name, extra)?;
         deployment.succeed(&["topics", "apply"])?;
@@ -71,7 +72,8 @@ impl Deployment {
             &config,
             format!(
                 "[kafka]\nbrokers = [\"{kafka}\"]\ngroup_prefix = \"{keyspace}\"\nsession_timeout = \"{}s\"\n\
-                 transaction_timeout = \"5s\"\n[store]\nnodes = [\"{cql}\"]\nkeyspace = \"{keyspace}\"\n{extra}",
+                 transaction_timeout = \"5s\"\n\
+                 [store]\nnodes = [\"{cql}\"]\nkeyspace = \"{keyspace}\"\n{extra}",
                 SESSION_TIMEOUT.as_secs()
             ),
         )?;
@@ -225,7 +227,8 @@ pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<St
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
         body.len()
     )?;
     let mut answer = String::new();

@@ -1,4 +1,5 @@
-//! `/v1/events` to clients that come and go: with `Last-Event-ID`, none of them misses a transition or gets one twice.
+//! `/v1/events` to clients that come and go: with `Last-Event-ID`, none of them misses a transition or gets
+//! one twice.
 
 use std::{
     collections::BTreeMap,
@@ -112,8 +113,8 @@ impl Listener {
         Ok(())
     }
 
-    /// Connects where it was, takes this many transitions, or as many as come within a second, and goes away. What is
-    /// told before the first id belongs together.
+    /// Connects where it was, takes this many transitions, or as many as come within a second, and goes away.
+    /// What is told before the first id belongs together.
     fn listen(&mut self, mut transitions: usize) -> Result<()> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(if self.last_id.is_some() {

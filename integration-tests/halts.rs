@@ -23,7 +23,8 @@ use super::{
 };
 
 const ANSWER: Duration = Duration::from_secs(10);
-/// From the start of a worker until it has looked at every partition; a dead member's session may have to end first.
+/// From the start of a worker until it has looked at every partition; a dead member's session may have to end
+/// first.
 const LOOKED_WITHIN: Duration = Duration::from_secs(30);
 /// Twice fenced, with a restore in between.
 const TWINS_WITHIN: Duration = Duration::from_secs(60);

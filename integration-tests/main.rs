@@ -1,5 +1,5 @@
-//! The tests beyond one module: against real servers, which are started once for all of them, and against the product's
-//! binary.
+//! The tests beyond one module: against real servers, which are started once for all of them, and against the
+//! product's binary.
 
 #![allow(
     clippy::disallowed_methods,

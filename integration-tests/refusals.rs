@@ -1,5 +1,5 @@
-//! What a worker and the commands refuse to begin with, each with a sentence that says what to do, and the exit code
-//! that says so to a program.
+//! What a worker and the commands refuse to begin with, each with a sentence that says what to do, and the
+//! exit code that says so to a program.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! The rules of CONTRIBUTING.md that a machine can hold us to. They look at the files as they are, not at what is
-//! committed.
+//! The rules of CONTRIBUTING.md that a machine can hold us to. They look at the files as they are, not at
+//! what is committed.
 
 mod documents;
 mod functions;
@@ -152,9 +152,17 @@ fn wide_lines(sources: &[Source]) -> Vec<Violation> {
         |source| &source.text,
         |line| {
             let columns = line.chars().count();
-            (columns > LINE_COLUMNS_MAX).then(|| format!("{columns} columns"))
+            // A sentence stays in one piece where it can be searched for, and a row of a table is a line.
+            let whole = line.trim_start().starts_with("//! |") || in_a_sentence(line);
+            (columns > LINE_COLUMNS_MAX && !whole).then(|| format!("{columns} columns"))
         },
     )
+}
+
+/// Whether the limit falls into a string that begins on this line.
+fn in_a_sentence(line: &str) -> bool {
+    let before: String = line.chars().take(LINE_COLUMNS_MAX).collect();
+    before.replace("\\\"", "").matches('"').count() % 2 == 1
 }
 
 fn unfinished(sources: &[Source]) -> Vec<Violation> {

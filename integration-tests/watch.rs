@@ -1,4 +1,5 @@
-//! A `read_committed` consumer of `presence` that notes when each transition became visible, and the checks of what it saw.
+//! A `read_committed` consumer of `presence` that notes when each transition became visible, and the checks
+//! of what it saw.
 
 use std::{
     collections::BTreeMap,
@@ -72,7 +73,8 @@ impl Watch {
     }
 }
 
-/// Every user's transitions, in the order of versions: 1..n without gap or repeat, each from where the last one led.
+/// Every user's transitions, in the order of versions: 1..n without gap or repeat, each from where the last
+/// one led.
 pub fn chains(
     transitions: impl IntoIterator<Item = TransitionView>,
 ) -> Result<BTreeMap<String, Vec<TransitionView>>> {

@@ -13,7 +13,8 @@ use crate::{
     topology::Topic,
 };
 
-/// Wakes the thread of an engine: called by its log and its store after every event they have queued, from any thread.
+/// Wakes the thread of an engine: called by its log and its store after every event they have queued, from
+/// any thread.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// A record of any topic as a consumer outside the engine reads it, committed ones only.

@@ -16,8 +16,9 @@ pub struct RowWrite {
     pub statement: Statement,
 }
 
-/// A row that is to be written again, so that its time to live begins anew or because cells changed of which the fold
-/// holds only some. The engine reads it when the rows of this batch and of all earlier ones are in the store, and asks [`crate::processor::Fold::refreshed`] what to do.
+/// A row that is to be written again, so that its time to live begins anew or because cells changed of which
+/// the fold holds only some. The engine reads it when the rows of this batch and of all earlier ones are in
+/// the store, and asks [`crate::processor::Fold::refreshed`] what to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refresh {
     pub table: &'static Table,
@@ -54,8 +55,8 @@ impl Output {
         Self { base_us, ..Self::default() }
     }
 
-    /// The effects from here on are caused by the record at `offset`. Below the committed position `publishing` is off:
-    /// those records are out already, only the rows are written again.
+    /// The effects from here on are caused by the record at `offset`. Below the committed position
+    /// `publishing` is off: those records are out already, only the rows are written again.
     pub fn begin(&mut self, offset: Offset, publishing: bool) {
         self.offset = offset;
         self.publishing = publishing;
@@ -124,7 +125,8 @@ impl Output {
         self.push_refresh(table, partition, clustering, None, hash, ttl_s);
     }
 
-    /// Asks for a row to be written with new `cells`, of which those that the fold holds only the `hash` of are null.
+    /// Asks for a row to be written with new `cells`, of which those that the fold holds only the `hash` of
+    /// are null.
     pub fn rewrite(
         &mut self,
         table: &'static Table,

@@ -3,11 +3,12 @@
 //! # The contract
 //! * Say what happened: [`Engine::handle_log`], [`Engine::handle_store`].
 //! * Let it work: [`Engine::turn`], after events and at the latest at [`Engine::next_wake_ms`].
-//! * Carry out what it wants: [`Engine::poll_command`] until there is none; [`Engine::exit`] says that it is over.
+//! * Carry out what it wants: [`Engine::poll_command`] until there is none; [`Engine::exit`] says that it is
+//!   over.
 //! * Look at it: [`Engine::status`].
 //!
-//! Time comes in as [`Now`] and decides about pace only: when to send a beacon, when to take a checkpoint, how long to
-//! wait. What is written and published is decided by records alone.
+//! Time comes in as [`Now`] and decides about pace only: when to send a beacon, when to take a checkpoint,
+//! how long to wait. What is written and published is decided by records alone.
 //!
 //! # The loop, the same for every processor
 //! 1. poll a bounded batch;
@@ -17,8 +18,8 @@
 //! 6. write the rows of the committed batch until they are acknowledged, then the checkpoints taken with it;
 //! 7. move the stored watermark: the `progress` row first, the offsets' metadata after it is acknowledged.
 //!
-//! While a transaction is under way the next batch is folded: at most one is open beside the one in flight. Any doubt
-//! drops all state and restores it from the watermarks.
+//! While a transaction is under way the next batch is folded: at most one is open beside the one in flight.
+//! Any doubt drops all state and restores it from the watermarks.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -56,7 +57,8 @@ use stored::{Checkpointing, ProgressPace};
 pub struct Now {
     /// Milliseconds that never stand still or jump, suspension included (boot-time clock).
     pub boot_ms: i64,
-    /// Microseconds of the wall clock; taken once, when a partition is claimed, as the base of row timestamps.
+    /// Microseconds of the wall clock; taken once, when a partition is claimed, as the base of row
+    /// timestamps.
     pub wall_us: i64,
 }
 
@@ -120,7 +122,8 @@ pub enum Exit {
     Fatal(String),
 }
 
-/// Runs the folds of several partitions side by side, or one after the other where results must not depend on threads.
+/// Runs the folds of several partitions side by side, or one after the other where results must not depend on
+/// threads.
 pub trait Executor {
     fn each<T: Send>(&self, items: Vec<T>, work: impl Fn(T) + Send + Sync);
 }
@@ -160,7 +163,8 @@ struct Assignment {
     partitions: Vec<PartitionId>,
 }
 
-/// The transaction that is under way, and what follows from its commit. `None`: what it was for has been dropped.
+/// The transaction that is under way, and what follows from its commit. `None`: what it was for has been
+/// dropped.
 #[derive(Debug)]
 struct InFlight {
     id: u64,
@@ -357,8 +361,8 @@ impl<F: Fold> Engine<F> {
         self.in_flight.is_none() && self.tasks.values().all(Task::is_stored)
     }
 
-    /// When [`Engine::turn`] has something to do at the latest, on the boot-time clock. What was due already and was not
-    /// done by the last turn waits for an event, not for time.
+    /// When [`Engine::turn`] has something to do at the latest, on the boot-time clock. What was due already
+    /// and was not done by the last turn waits for an event, not for time.
     #[must_use]
     pub fn next_wake_ms(&self) -> i64 {
         let batch = self.open_since_ms.map(|since_ms| since_ms + self.config.pace.quiet_commit_ms);

@@ -1,7 +1,8 @@
 //! Ids as they cross the border, and where a key belongs.
 //!
-//! An id is 1-128 bytes of UTF-8 without control characters and without `/`; ids are compared as bytes and never
-//! normalised. A key's partition is Java's default (murmur2), so that any Kafka producer places records as we do.
+//! An id is 1-128 bytes of UTF-8 without control characters and without `/`; ids are compared as bytes and
+//! never normalised. A key's partition is Java's default (murmur2), so that any Kafka producer places records
+//! as we do.
 
 use thiserror::Error;
 
@@ -48,8 +49,8 @@ pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
     (murmur2(key) & 0x7fff_ffff) % partitions
 }
 
-/// The bucket of `key` among `buckets`; with `buckets` a multiple of the partition count, a bucket belongs to one
-/// partition: `bucket % partitions`.
+/// The bucket of `key` among `buckets`; with `buckets` a multiple of the partition count, a bucket belongs to
+/// one partition: `bucket % partitions`.
 #[must_use]
 pub fn bucket_of(key: &[u8], buckets: u32) -> u32 {
     partition_of(key, buckets)

@@ -1,5 +1,5 @@
-//! Kafka behind the seams: [`KafkaLog`] is one member of one processor's group, [`KafkaTopics`] appends and follows for
-//! those who are no member, [`topics`] makes the cluster's topics what the topology says.
+//! Kafka behind the seams: [`KafkaLog`] is one member of one processor's group, [`KafkaTopics`] appends and
+//! follows for those who are no member, [`topics`] makes the cluster's topics what the topology says.
 //!
 //! A member is five clients and as many threads, so that nothing waits for anything it does not depend on:
 //!
@@ -73,8 +73,8 @@ struct Parts {
 }
 
 impl KafkaLog {
-    /// Starts the threads; nothing is asked of the cluster yet. `waker` is called after every event that was queued,
-    /// from any thread.
+    /// Starts the threads; nothing is asked of the cluster yet. `waker` is called after every event that was
+    /// queued, from any thread.
     pub fn new(config: KafkaConfig, waker: Waker) -> Result<Self, LogError> {
         let (events, received) = Events::new(waker);
         let brokers = config.connection.brokers().to_owned();
@@ -168,7 +168,8 @@ impl Parts {
         self.reader.send(ReaderCommand::Close);
     }
 
-    /// Leaves the group, closes everything and says so, in a thread of its own: none of it may block the engine.
+    /// Leaves the group, closes everything and says so, in a thread of its own: none of it may block the
+    /// engine.
     fn leave(self) {
         self.close();
         let events = self.events.clone();

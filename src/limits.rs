@@ -29,7 +29,8 @@ pub const BEACON_INTERVAL_MS: i64 = 1_000;
 /// The most that one beacon can move the lease clock.
 pub const BEACON_STEP_MS_MAX: i64 = 2 * BEACON_INTERVAL_MS;
 
-/// Seconds a session's row lives without being written again; half of it, in record time, is when it is refreshed.
+/// Seconds a session's row lives without being written again; half of it, in record time, is when it is
+/// refreshed.
 pub const SESSION_ROW_TTL_S: u32 = 86_400;
 pub const SESSION_ROW_REFRESH_MS: i64 = SESSION_ROW_TTL_S as i64 * 1_000 / 2;
 /// Seconds a producer's name stays in `progress_owners`.
@@ -41,7 +42,8 @@ pub const STORE_BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const CHECKPOINT_CHUNK_BYTES: usize = 512 * 1024;
 /// Bytes of an offset's metadata: the broker refuses 4,097.
 pub const OFFSET_METADATA_BYTES_MAX: usize = 4_096;
-/// Bytes of a dead letter's value, its headers beside it: the default `message.max.bytes` of a topic is 1,048,588.
+/// Bytes of a dead letter's value, its headers beside it: the default `message.max.bytes` of a topic is
+/// 1,048,588.
 pub const DEAD_LETTER_VALUE_BYTES_MAX: usize = 900 * 1024;
 
 /// Records and bytes of one poll.

@@ -1,16 +1,17 @@
 //! The log as the engine sees it: commands out, events in, no I/O.
 //!
-//! Three implementations stand behind this seam: Kafka, the embedded log and the simulated one; one conformance suite
-//! runs against all three. A [`Log`] is the view of one group member: one consumer of one input topic, one
-//! transactional producer, one plain idempotent producer for beacons.
+//! Three implementations stand behind this seam: Kafka, the embedded log and the simulated one; one
+//! conformance suite runs against all three. A [`Log`] is the view of one group member: one consumer of one
+//! input topic, one transactional producer, one plain idempotent producer for beacons.
 //!
 //! # The order of calls
 //! 1. `OpenProducer`, then `Join`; `Assigned` follows, and `Revoking` or `Lost` end that assignment.
-//! 2. For an assigned partition: `ReadOffsets`, `FirstOffsets`, then `Fetch` from a position. Every `Poll` is answered
-//!    by exactly one `Polled`, which may be empty. Chunks of an older `Fetch` of the partition are to be ignored.
+//! 2. For an assigned partition: `ReadOffsets`, `FirstOffsets`, then `Fetch` from a position. Every `Poll` is
+//!    answered by exactly one `Polled`, which may be empty. Chunks of an older `Fetch` of the partition are
+//!    to be ignored.
 //! 3. At most one `Transact` is under way at a time; it is answered by exactly one `TransactionEnded`.
-//! 4. `Revoking` is answered by `Release`, at once or after the transaction under way has ended: the member stays in the
-//!    group's old generation until then.
+//! 4. `Revoking` is answered by `Release`, at once or after the transaction under way has ended: the member
+//!    stays in the group's old generation until then.
 //!
 //! All positions are exclusive: a position of 7 means that everything below 7 is included and 7 is the next.
 
@@ -25,7 +26,8 @@ pub type PartitionId = u32;
 pub type Offset = i64;
 /// Distinguishes the fetches of one partition; chosen by the engine, never reused.
 pub type FetchId = u64;
-/// Distinguishes assignments; chosen by the log, never reused. Stands for the group metadata that was captured then.
+/// Distinguishes assignments; chosen by the log, never reused. Stands for the group metadata that was
+/// captured then.
 pub type AssignmentId = u64;
 /// Pairs an answer with its question; chosen by the engine, never reused.
 pub type RequestId = u64;
@@ -200,7 +202,8 @@ pub enum TransactionOutcome {
     Fenced {
         reason: String,
     },
-    /// A call timed out or failed unclearly: the transaction may have been committed, and the producer is tainted.
+    /// A call timed out or failed unclearly: the transaction may have been committed, and the producer is
+    /// tainted.
     Unclear {
         reason: String,
     },
@@ -212,8 +215,8 @@ pub enum TransactionOutcome {
 /// What a member asks of its log.
 #[derive(Debug, Clone)]
 pub enum LogCommand {
-    /// A new transactional producer of this name (the former one is dropped first); aborts and fences what an older one
-    /// of that name has under way. Answered by `ProducerOpened` or `ProducerFailed`.
+    /// A new transactional producer of this name (the former one is dropped first); aborts and fences what an
+    /// older one of that name has under way. Answered by `ProducerOpened` or `ProducerFailed`.
     OpenProducer {
         name: String,
     },

@@ -2,12 +2,13 @@
 //!
 //! # Order of calls
 //! 1. [`Fold::new`] at a position, then [`Fold::restore_bucket`] for every bucket that has a checkpoint.
-//! 2. [`Fold::begin_batch`], then records in offset order through [`Fold::fold`]. [`Step::Wanting`] means that nothing
-//!    was changed: ask [`Fold::wanted`], read, [`Fold::load`] every answer, and fold the same record again.
+//! 2. [`Fold::begin_batch`], then records in offset order through [`Fold::fold`]. [`Step::Wanting`] means
+//!    that nothing was changed: ask [`Fold::wanted`], read, [`Fold::load`] every answer, and fold the same
+//!    record again.
 //! 3. [`Fold::checkpoint`] between records; [`Fold::acknowledged`] when a batch's rows are in the store.
 //!
-//! Time is in the records only. A bucket skips what lies below its own origin, so that restoring may start at the least
-//! origin of all buckets.
+//! Time is in the records only. A bucket skips what lies below its own origin, so that restoring may start at
+//! the least origin of all buckets.
 
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ pub struct Setup {
     /// The consumer group; beacons of other groups are filtered.
     pub group: Arc<str>,
     pub partition: PartitionId,
-    /// Which life of the partition this is: every `adopt` begins the next. Positions in rows of another one mean nothing.
+    /// Which life of the partition this is: every `adopt` begins the next. Positions in rows of another one
+    /// mean nothing.
     pub generation: i32,
 }
 
@@ -99,11 +101,12 @@ pub trait Fold: Send + Sized + 'static {
     /// Whether the partition's owner appends beacons to it.
     const BEACONS: bool;
 
-    /// The empty state as of `position`; `resume` is what a checkpoint said at that position, `None` at the start of the
-    /// partition.
+    /// The empty state as of `position`; `resume` is what a checkpoint said at that position, `None` at the
+    /// start of the partition.
     fn new(setup: Setup, position: Offset, resume: Option<&str>) -> Result<Self, RestoreError>;
 
-    /// The buckets of this partition, each with a checkpoint of its own; none for a processor that restores from rows.
+    /// The buckets of this partition, each with a checkpoint of its own; none for a processor that restores
+    /// from rows.
     fn buckets(&self) -> Vec<u32>;
 
     /// Takes a bucket's checkpoint. Its records below `origin` will be skipped.
@@ -115,7 +118,8 @@ pub trait Fold: Send + Sized + 'static {
     /// Folds one record; effects go to `output`, which has been told the record's offset.
     fn fold(&mut self, record: &RecordRef<'_>, output: &mut Output) -> Step;
 
-    /// Adds what must be read before these records can be folded, grouped by database partition, each key once.
+    /// Adds what must be read before these records can be folded, grouped by database partition, each key
+    /// once.
     fn wanted<'a>(&self, records: &mut dyn Iterator<Item = RecordRef<'a>>) -> Vec<Query>;
 
     /// Takes the answer to one of [`Fold::wanted`]'s queries; keys without a row are new.

@@ -1,9 +1,10 @@
 //! The store as the engine sees it: commands out, events in, no I/O.
 //!
-//! Three implementations stand behind this seam: a CQL database, the embedded store and the simulated one; one
-//! conformance suite runs against all three. What they have in common is what CQL promises of one partition: a
-//! [`WriteBatch`] is applied as a whole or not at all, cell by cell the greatest timestamp wins whatever the order of
-//! arrival, a delete covers what is not newer than itself, and a cell with a time to live is gone after it.
+//! Three implementations stand behind this seam: a CQL database, the embedded store and the simulated one;
+//! one conformance suite runs against all three. What they have in common is what CQL promises of one
+//! partition: a [`WriteBatch`] is applied as a whole or not at all, cell by cell the greatest timestamp wins
+//! whatever the order of arrival, a delete covers what is not newer than itself, and a cell with a time to
+//! live is gone after it.
 
 use std::{fmt, sync::Arc};
 
@@ -75,8 +76,8 @@ pub struct Query {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Select {
-    /// Rows whose clustering starts with `prefix` and, where given, whose next clustering column is beyond `after`
-    /// (greater, or less when `descending`); at most `limit`, in clustering order.
+    /// Rows whose clustering starts with `prefix` and, where given, whose next clustering column is beyond
+    /// `after` (greater, or less when `descending`); at most `limit`, in clustering order.
     Slice { prefix: Box<[Value]>, after: Option<Value>, descending: bool, limit: u32 },
     /// Rows with exactly these clusterings, in clustering order.
     Keys(Vec<Box<[Value]>>),

@@ -1,5 +1,6 @@
-//! The tables, as data: every store builds its statements from these descriptions, and a test holds them to the CQL
-//! files under `schemas/table/`. One table a file below; each says its key, clustering, lifetime, writer and readers.
+//! The tables, as data: every store builds its statements from these descriptions, and a test holds them to
+//! the CQL files under `schemas/table/`. One table a file below; each says its key, clustering, lifetime,
+//! writer and readers.
 
 use bytes::Bytes;
 

@@ -1,5 +1,5 @@
-//! The task of one input partition: its records in order, its positions, and what its fold has brought about since the
-//! last transaction was closed. Pure and synchronous; tasks of one engine may fold side by side.
+//! The task of one input partition: its records in order, its positions, and what its fold has brought about
+//! since the last transaction was closed. Pure and synchronous; tasks of one engine may fold side by side.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -204,8 +204,8 @@ impl<F: Fold> Task<F> {
         }
     }
 
-    /// Folds queued records into the open part: all of them, or until it has `bytes_max` bytes or `records_max` records,
-    /// keys are missing or the fold halts.
+    /// Folds queued records into the open part: all of them, or until it has `bytes_max` bytes or
+    /// `records_max` records, keys are missing or the fold halts.
     pub fn fold_queued(&mut self, records_max: u64, bytes_max: usize) {
         while let Some(chunk) = self.queue.front() {
             let size_bytes = chunk.size_bytes();
@@ -270,8 +270,8 @@ impl<F: Fold> Task<F> {
         self.cursor = 0;
     }
 
-    /// Takes a checkpoint of each bucket that is due, as part of the open batch. Only at or above the committed position,
-    /// so that no former owner can have written a newer one.
+    /// Takes a checkpoint of each bucket that is due, as part of the open batch. Only at or above the
+    /// committed position, so that no former owner can have written a newer one.
     pub fn take_checkpoints(&mut self, now_ms: i64, round_ms: i64) {
         if !self.is_live() || self.halted.is_some() {
             return;
@@ -308,8 +308,8 @@ impl<F: Fold> Task<F> {
         self.settle()
     }
 
-    /// Batches are settled in order: a later one whose rows are in the store waits for the earlier ones, so that a row is
-    /// read for its refresh only when everything below is in the store.
+    /// Batches are settled in order: a later one whose rows are in the store waits for the earlier ones, so
+    /// that a row is read for its refresh only when everything below is in the store.
     fn settle(&mut self) -> Released {
         let mut released = Released::default();
         while let Some(mut first) = self.unacknowledged.first_entry() {

@@ -1,4 +1,5 @@
-//! Threads and queues that drive an engine: one thread an engine, which sleeps until its log or its store has something.
+//! Threads and queues that drive an engine: one thread an engine, which sleeps until its log or its store has
+//! something.
 
 use std::{
     sync::{
@@ -55,8 +56,8 @@ impl Executor for Rayon {
 }
 
 impl Worker {
-    /// Starts an engine of `F` on a thread of its own. `connect` is called there with the waker that the log and the
-    /// store are to call; where it fails, that sentence is the engine's end.
+    /// Starts an engine of `F` on a thread of its own. `connect` is called there with the waker that the log
+    /// and the store are to call; where it fails, that sentence is the engine's end.
     ///
     /// # Errors
     /// When the thread cannot be started.

@@ -1,4 +1,5 @@
-//! Rust without what its comments and literals say, so that a brace or a word in a text is not taken for code.
+//! Rust without what its comments and literals say, so that a brace or a word in a text is not taken for
+//! code.
 
 /// A file's text with blanks in the place of comments and of what literals say. Lines stay where they are.
 pub struct Plain(String);

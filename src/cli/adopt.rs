@@ -2,7 +2,8 @@
 //!
 //! The decision is the row `(topic, partition; 'adopt')` of `progress`, its timestamp the wall clock:
 //! * `generation`, `base_us`, `partitions`: of the life of the partition that is to begin;
-//! * `topic_id`, `stored`: as the owner last wrote them: a decision about a row that has gone on since does not apply;
+//! * `topic_id`, `stored`: as the owner last wrote them: a decision about a row that has gone on since does
+//!   not apply;
 //! * `resume`: `{"reason": …}`; `as_of_ms`: when it was decided.
 //!
 //! What adopting means is the same for every reason: [`crate::task::opening::decide`].
@@ -81,10 +82,10 @@ impl Reason {
 
 /// What adopting does, whatever the reason.
 const MEANING: &str = "\
-The partition begins its next generation: at the group's offset if the topic has it, else at the topic's first.
+The partition begins its next generation: at the group's offset if the topic has it, else at its first.
 - Live sessions are forgotten and come back with their next heartbeats. Versions go on from the users' rows.
 - A user that was online and never says anything again stays shown as it was; its sessions go within a day.
-- Changes that were published and are not in the database yet stay out of it until new records change the rows.
+- Changes that were published and are not in the database yet stay out of it until records change the rows.
 - A partition that is not halted takes no notice, unless it is opened anew before it has stored anything more.
 - The owner looks every 5 s, then opens all of its partitions anew: for a moment they lag.";
 
@@ -170,7 +171,8 @@ fn nothing_known() -> String {
 /// What is to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Next {
-    /// Above that of any partition: a bucket that has moved to another one must not find its rows to be of the same.
+    /// Above that of any partition: a bucket that has moved to another one must not find its rows to be of
+    /// the same.
     generation: i32,
     base_us: i64,
     partitions: u32,

@@ -64,7 +64,8 @@ struct RawLine<'a> {
 struct Tally {
     accepted: u64,
     refused: u64,
-    /// Each with its line's number: lines that cannot be read are found before those that are refused once sent.
+    /// Each with its line's number: lines that cannot be read are found before those that are refused once
+    /// sent.
     listed: Vec<(u64, String)>,
 }
 

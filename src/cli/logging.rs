@@ -6,8 +6,8 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use super::{CliError, Global};
 
-/// Storage tells at info how it works inside. Driver and client repeat, several times a second, what our own sentence
-/// says once.
+/// Storage tells at info how it works inside. Driver and client repeat, several times a second, what our own
+/// sentence says once.
 const SERVING: &str = "info,scylla=off,fjall=warn,lsm_tree=warn,librdkafka=off";
 const ASKING: &str = "warn,scylla=off";
 

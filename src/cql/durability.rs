@@ -23,7 +23,7 @@ impl Cql {
             format!(
                 "keyspace {keyspace} keeps one copy of each row and the database acknowledges writes \
                  before they are on disk (commitlog_sync: periodic): a crash can lose acknowledged rows. \
-                 Set commitlog_sync: batch or group, or replicate; heartline rebuild repairs such a loss"
+                 Set commitlog_sync: batch or group, or replicate"
             )
         })
     }

@@ -1,7 +1,8 @@
 //! While a partition is halted, its owner looks for an operator's decision about it.
 //!
-//! Every opening reads the decision with the other facts and carries it out, see [`crate::task::opening::decide`]. So all
-//! that is left to do here is to open again when a decision appears that no opening has seen.
+//! Every opening reads the decision with the other facts and carries it out, see
+//! [`crate::task::opening::decide`]. So all that is left to do here is to open again when a decision appears
+//! that no opening has seen.
 
 use super::{Engine, opening::Step, requests::Question};
 use crate::{
@@ -42,8 +43,8 @@ impl<F: Fold> Engine<F> {
             .collect()
     }
 
-    /// A decision is told by its base, the time at which it was made. One that was seen at an opening and left the
-    /// partition halted does not apply.
+    /// A decision is told by its base, the time at which it was made. One that was seen at an opening and
+    /// left the partition halted does not apply.
     pub(super) fn decision_read(&mut self, partition: PartitionId, rows: &[Row]) {
         let Some(decision) = ProgressRow::find(rows, ADOPT_ENTRY) else { return };
         if self.seen_decisions.insert(partition, decision.base_us) != Some(decision.base_us) {

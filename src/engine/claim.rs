@@ -1,8 +1,9 @@
 //! From an assignment to the offsets of its partitions, fencing by name what a dead pod left open.
 //!
-//! A *stable* read of offsets does not answer while a transaction that holds some of them is open. When it stays silent
-//! while an unstable read answers, and only then, the names in the metadata and in `progress_owners` are fenced, those of
-//! living members left out: fencing a living pod would kill its transaction and free nothing.
+//! A *stable* read of offsets does not answer while a transaction that holds some of them is open. When it
+//! stays silent while an unstable read answers, and only then, the names in the metadata and in
+//! `progress_owners` are fenced, those of living members left out: fencing a living pod would kill its
+//! transaction and free nothing.
 
 use std::collections::BTreeSet;
 

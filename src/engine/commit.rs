@@ -16,7 +16,8 @@ use crate::{
     task::{Part, Task, metadata::OffsetMetadata, opening::Start},
 };
 
-/// The pause before state is restored after a transaction that did not commit, and before a producer is opened again.
+/// The pause before state is restored after a transaction that did not commit, and before a producer is
+/// opened again.
 const RESTORE_PAUSE_MS: i64 = 100;
 const PRODUCER_PAUSE_MS: i64 = 500;
 /// Fenced twice in this time while the broker lists our member: two pods share a name.
@@ -206,7 +207,8 @@ impl<F: Fold> Engine<F> {
         }
     }
 
-    /// The producer is tainted: it never begins another transaction. Its successor fences what is still under way.
+    /// The producer is tainted: it never begins another transaction. Its successor fences what is still under
+    /// way.
     fn replace_producer(&mut self, why: &str) {
         self.producer = Producer::Closed { retry_at_ms: self.now.boot_ms };
         self.restore(why);

@@ -1,5 +1,5 @@
-//! From a partition's offset to its task: the `progress` row, the claim of a partition that nobody has owned or that was
-//! adopted, the checkpoints of its buckets.
+//! From a partition's offset to its task: the `progress` row, the claim of a partition that nobody has owned
+//! or that was adopted, the checkpoints of its buckets.
 
 use std::collections::BTreeMap;
 

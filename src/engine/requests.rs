@@ -1,4 +1,5 @@
-//! Questions to the store: each is asked until it is answered, with a pause that grows while the store is in trouble.
+//! Questions to the store: each is asked until it is answered, with a pause that grows while the store is in
+//! trouble.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! After the commit: rows until they are acknowledged, then the checkpoints taken with them, then the `progress` row, and
-//! only then the metadata of later offsets.
+//! After the commit: rows until they are acknowledged, then the checkpoints taken with them, then the
+//! `progress` row, and only then the metadata of later offsets.
 
 use std::collections::BTreeMap;
 
@@ -179,8 +179,9 @@ impl<F: Fold> Engine<F> {
     }
 }
 
-/// Groups rows by database partition, in the order in which they came. A batch that would be too large for the database
-/// is split, but never between statements of one timestamp: what one record changed stays together.
+/// Groups rows by database partition, in the order in which they came. A batch that would be too large for
+/// the database is split, but never between statements of one timestamp: what one record changed stays
+/// together.
 fn database_batches(rows: Vec<RowWrite>) -> Vec<WriteBatch> {
     let mut groups: BTreeMap<(&'static str, Box<[Value]>), WriteBatch> = BTreeMap::new();
     for RowWrite { table, partition, statement } in rows {

@@ -1,4 +1,5 @@
-//! The protocol step by step, with a fold that only counts. What whole deployments do is the simulator's business.
+//! The protocol step by step, with a fold that only counts. What whole deployments do is the simulator's
+//! business.
 
 mod adopting;
 mod claiming;

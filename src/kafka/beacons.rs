@@ -1,4 +1,5 @@
-//! The plain producer of beacons. Not transactional: an open transaction would hold back the partition's readers.
+//! The plain producer of beacons. Not transactional: an open transaction would hold back the partition's
+//! readers.
 
 use std::sync::Arc;
 
@@ -43,7 +44,8 @@ impl Beacons {
     }
 
     fn send(&mut self, partition: PartitionId, value: &Bytes) -> Result<(), LogError> {
-        // A producer that lost track of its sequence stays fatal for ever: a new one starts a sequence of its own.
+        // A producer that lost track of its sequence stays fatal for ever: a new one starts a sequence of its
+        // own.
         if self.producer.client().fatal_error().is_some() {
             self.producer = open(&self.config, &self.events)?;
         }

@@ -50,18 +50,18 @@ pub const REFUSED: [(&str, &str); 36] = [
     ("log.queue", "librdkafka's log goes to the product's own"),
 ];
 
-/// KiB that a reader holds of what it fetched and the engine has not polled, all partitions together, give or take one
-/// fetch.
+/// KiB that a reader holds of what it fetched and the engine has not polled, all partitions together, give or
+/// take one fetch.
 const PREFETCH_KIB: u32 = 8 * 1024;
 /// Records that it holds, likewise: small ones weigh more than their bytes.
 const PREFETCH_RECORDS: u32 = 50_000;
-/// Compressed bytes of one fetch, and of one partition in it (a larger batch still comes, alone). librdkafka unpacks a
-/// whole fetch at once, with some 500 bytes about every record, so these bound what it holds beyond the two above:
-/// measured 87 MiB in all while nobody polled 115-byte records that compress thirtyfold.
+/// Compressed bytes of one fetch, and of one partition in it (a larger batch still comes, alone). librdkafka
+/// unpacks a whole fetch at once, with some 500 bytes about every record, so these bound what it holds beyond
+/// the two above: measured 87 MiB in all while nobody polled 115-byte records that compress thirtyfold.
 const FETCH_BYTES: u32 = 1024 * 1024;
 const PARTITION_FETCH_BYTES: u32 = 128 * 1024;
-/// Milliseconds a broker may hold a fetch that finds nothing. A partition that is fetched anew waits for the fetch under
-/// way on its connection, so this bounds the delay of the first record after an assignment.
+/// Milliseconds a broker may hold a fetch that finds nothing. A partition that is fetched anew waits for the
+/// fetch under way on its connection, so this bounds the delay of the first record after an assignment.
 const FETCH_WAIT_MS: u32 = 100;
 /// Bytes of one record that a producer takes. The topic's `max.message.bytes` decides, not the client.
 const RECORD_BYTES_MAX: u32 = 8 * 1024 * 1024;
@@ -135,7 +135,8 @@ impl Connection {
         config
     }
 
-    /// A consumer that never joins its group: it reads from explicit positions and asks for the group's offsets.
+    /// A consumer that never joins its group: it reads from explicit positions and asks for the group's
+    /// offsets.
     #[must_use]
     pub fn reader(&self, client_id: &str, group: &str, isolation: Isolation) -> ClientConfig {
         let mut config = self.client(client_id);
@@ -242,8 +243,9 @@ impl KafkaConfig {
         self.connection.reader(&format!("{}.reader", self.group), &self.group, isolation)
     }
 
-    /// The transactional producer. Its backoffs are short because they are paid within every transaction while the
-    /// former one's markers are being written: 3.7 ms against 100 ms a transaction with librdkafka's own.
+    /// The transactional producer. Its backoffs are short because they are paid within every transaction
+    /// while the former one's markers are being written: 3.7 ms against 100 ms a transaction with
+    /// librdkafka's own.
     #[must_use]
     pub fn transactional_producer(&self, name: &str) -> ClientConfig {
         let mut config = self.connection.client(name);

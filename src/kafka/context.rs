@@ -16,8 +16,8 @@ pub fn pass_line(level: Level, facility: &str, line: &str) {
     }
 }
 
-/// Passes an error on that belongs to no request: connections that break, brokers that are down. librdkafka goes on by
-/// itself; who waits for an answer hears of it there.
+/// Passes an error on that belongs to no request: connections that break, brokers that are down. librdkafka
+/// goes on by itself; who waits for an answer hears of it there.
 pub fn pass_error(error: &KafkaError, reason: &str) {
     tracing::warn!(target: "librdkafka", %error, "{reason}");
 }

@@ -95,7 +95,8 @@ pub fn is_fenced(code: Code) -> bool {
     matches!(code, Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced)
 }
 
-/// A sentence about `error` while `doing` something at `brokers`, with its class and, where one is known, the cure.
+/// A sentence about `error` while `doing` something at `brokers`, with its class and, where one is known, the
+/// cure.
 #[must_use]
 pub fn explain(doing: &str, brokers: &str, error: &KafkaError) -> LogError {
     match error.rdkafka_error_code() {

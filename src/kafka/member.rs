@@ -1,9 +1,10 @@
 //! The thread that is the group's member: joins, hears of rebalances, leaves. It reads nothing.
 //!
-//! The assignor is eager `range` under the classic protocol: the generation cannot end before the revocation's callback
-//! has returned, so the callback waits there until the engine has finished its transaction and sends `Release`. The
-//! group metadata is captured in the assignment's callback, under a new [`AssignmentId`], and never refreshed: a
-//! transaction of an earlier assignment carries its own generation, which the broker refuses.
+//! The assignor is eager `range` under the classic protocol: the generation cannot end before the
+//! revocation's callback has returned, so the callback waits there until the engine has finished its
+//! transaction and sends `Release`. The group metadata is captured in the assignment's callback, under a new
+//! [`AssignmentId`], and never refreshed: a transaction of an earlier assignment carries its own generation,
+//! which the broker refuses.
 
 use std::{
     collections::BTreeMap,
@@ -270,8 +271,8 @@ impl MemberContext {
     }
 }
 
-/// Closed while a revocation waits for `Release`. A `Release` that comes too late opens nothing that is open already,
-/// and so cannot end the next wait.
+/// Closed while a revocation waits for `Release`. A `Release` that comes too late opens nothing that is open
+/// already, and so cannot end the next wait.
 #[derive(Default)]
 struct Gate {
     state: Mutex<GateState>,

@@ -1,6 +1,7 @@
 //! The only `unsafe` of the crate: what librdkafka can do and its safe wrapper cannot, or not fast enough.
 //!
-//! * Reading in batches: `rd_kafka_consume_batch_queue` takes half of the CPU per record that `BaseConsumer::poll` takes.
+//! * Reading in batches: `rd_kafka_consume_batch_queue` takes half of the CPU per record that
+//!   `BaseConsumer::poll` takes.
 //! * `rd_kafka_commit_transaction` alone: the wrapper flushes first, in slices of 100 ms.
 //! * Topic ids and incremental changes of topic settings, which the wrapper lacks.
 
@@ -48,7 +49,8 @@ impl NativeError {
         if error.is_null() {
             return Ok(());
         }
-        // SAFETY: a non-null error of librdkafka is valid and ours until it is destroyed, which happens here, once.
+        // SAFETY: a non-null error of librdkafka is valid and ours until it is destroyed, which happens here,
+        // once.
         unsafe {
             let failure = Self {
                 code: sys::rd_kafka_error_code(error).into(),
@@ -66,8 +68,8 @@ pub struct Message {
     raw: NonNull<sys::rd_kafka_message_t>,
 }
 
-// SAFETY: a message is a heap object of librdkafka with atomic reference counts to what it came from; nothing in it is
-// bound to a thread.
+// SAFETY: a message is a heap object of librdkafka with atomic reference counts to what it came from; nothing
+// in it is bound to a thread.
 unsafe impl Send for Message {}
 
 impl Message {
@@ -108,7 +110,8 @@ impl Message {
 
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
-        // SAFETY: librdkafka states the length of what the pointer leads to, which lives as long as the message.
+        // SAFETY: librdkafka states the length of what the pointer leads to, which lives as long as the
+        // message.
         unsafe { bytes(self.raw().key, self.raw().key_len) }
     }
 
@@ -123,8 +126,8 @@ impl Message {
     pub fn headers(&self) -> Vec<Header> {
         let mut headers = ptr::null_mut();
         let mut found = Vec::new();
-        // SAFETY: the message is valid, and owns the headers that it hands out. Name and value point into them and are
-        // copied before the message can go.
+        // SAFETY: the message is valid, and owns the headers that it hands out. Name and value point into
+        // them and are copied before the message can go.
         unsafe {
             if sys::rd_kafka_message_headers(self.raw.as_ptr(), &mut headers)
                 != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
@@ -150,8 +153,8 @@ impl Drop for Message {
     }
 }
 
-/// The queue of what a consumer has fetched, of a consumer that subscribes to nothing: with a subscription, the batch
-/// call would answer rebalances by itself.
+/// The queue of what a consumer has fetched, of a consumer that subscribes to nothing: with a subscription,
+/// the batch call would answer rebalances by itself.
 pub struct FetchQueue<C: ConsumerContext> {
     queue: NonNull<sys::rd_kafka_queue_t>,
     /// Outlives the queue's handle and every wait on it.
@@ -186,7 +189,8 @@ impl<C: ConsumerContext> FetchQueue<C> {
     /// Waits at most `wait` for a first record, then takes what else is there, up to one batch.
     pub fn take(&self, wait: Duration, into: &mut VecDeque<Message>) {
         let mut batch = [ptr::null_mut(); BATCH];
-        // The call waits its whole time until the array is full: hence one slot to wait with, and none to drain with.
+        // The call waits its whole time until the array is full: hence one slot to wait with, and none to
+        // drain with.
         let waited = if wait.is_zero() { 0 } else { self.consume(wait, &mut batch[..1], into) };
         if wait.is_zero() || waited > 0 {
             self.consume(Duration::ZERO, &mut batch[waited..], into);
@@ -199,7 +203,8 @@ impl<C: ConsumerContext> FetchQueue<C> {
         slots: &mut [*mut sys::rd_kafka_message_t],
         into: &mut VecDeque<Message>,
     ) -> usize {
-        // SAFETY: the handle is valid, and librdkafka writes at most as many pointers as it is told there are slots.
+        // SAFETY: the handle is valid, and librdkafka writes at most as many pointers as it is told there are
+        // slots.
         let taken = unsafe {
             sys::rd_kafka_consume_batch_queue(
                 self.queue.as_ptr(),
@@ -225,7 +230,8 @@ impl<C: ConsumerContext> Drop for FetchQueue<C> {
 #[must_use]
 pub fn member_id<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> String {
     let client = consumer.client().native_ptr();
-    // SAFETY: the client is alive; the string that it returns is ours, is copied, and is freed by its own allocator.
+    // SAFETY: the client is alive; the string that it returns is ours, is copied, and is freed by its own
+    // allocator.
     unsafe {
         let id = sys::rd_kafka_memberid(client);
         let copy = text(id);
@@ -256,8 +262,8 @@ pub fn describe_topic<C: ClientContext>(
     let name = c_string(topic)?;
     let mut names = [name.as_ptr()];
     let ask = AdminCall::new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, limit)?;
-    // SAFETY: every pointer is valid for the call: the names live in this frame, options and queue in `ask`, and the
-    // collection, which copies the names, until it is destroyed here.
+    // SAFETY: every pointer is valid for the call: the names live in this frame, options and queue in `ask`,
+    // and the collection, which copies the names, until it is destroyed here.
     unsafe {
         let collection = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         sys::rd_kafka_DescribeTopics(client.native_ptr(), collection, ask.options, ask.queue);
@@ -265,8 +271,8 @@ pub fn describe_topic<C: ClientContext>(
     }
     let event = ask.answer(limit)?;
     let mut count = 0;
-    // SAFETY: the event is a successful answer to this call and outlives all that is read from it, all of which is
-    // copied; the id and the error are checked for null.
+    // SAFETY: the event is a successful answer to this call and outlives all that is read from it, all of
+    // which is copied; the id and the error are checked for null.
     unsafe {
         let result = sys::rd_kafka_event_DescribeTopics_result(event.0);
         let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
@@ -302,8 +308,8 @@ pub fn set_topic_settings<C: ClientContext>(
         .iter()
         .map(|(key, value)| Ok((c_string(key)?, c_string(value)?)))
         .collect::<Result<_, NativeError>>()?;
-    // SAFETY: names and values are valid C strings that librdkafka copies; the resource is ours, is only lent to the
-    // call, which copies it, and is destroyed here once, on both ways out.
+    // SAFETY: names and values are valid C strings that librdkafka copies; the resource is ours, is only lent
+    // to the call, which copies it, and is destroyed here once, on both ways out.
     unsafe {
         let mut resource = sys::rd_kafka_ConfigResource_new(
             sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC,
@@ -354,7 +360,8 @@ impl AdminCall {
         limit: Duration,
     ) -> Result<Self, NativeError> {
         let mut said = [0 as c_char; TEXT_BYTES];
-        // SAFETY: the client is alive; both objects are ours and destroyed in `drop`; the text has the stated size.
+        // SAFETY: the client is alive; both objects are ours and destroyed in `drop`; the text has the stated
+        // size.
         unsafe {
             let call = Self {
                 options: sys::rd_kafka_AdminOptions_new(client.native_ptr(), op),

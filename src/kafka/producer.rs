@@ -32,7 +32,8 @@ use super::{
     transactions::remaining,
 };
 
-/// The least time an abort is given, however late the transaction failed: a confirmed abort frees the partitions.
+/// The least time an abort is given, however late the transaction failed: a confirmed abort frees the
+/// partitions.
 const ABORT_LIMIT_MIN: Duration = Duration::from_secs(1);
 /// How long a record waits for room in the producer's queue before it is offered again.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
@@ -75,7 +76,8 @@ pub fn run(
     }
 }
 
-/// A producer that has completed `init_transactions`: nothing of an older one of that name is under way any more.
+/// A producer that has completed `init_transactions`: nothing of an older one of that name is under way any
+/// more.
 pub fn open(config: &KafkaConfig, name: &str) -> Result<ThreadedProducer<Deliveries>, LogError> {
     let explain = |failure: KafkaError| {
         error::explain(&format!("opening producer '{name}'"), config.connection.brokers(), &failure)
@@ -203,7 +205,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// What a failure means. A record that was not delivered is the better reason than the commit that says so.
+    /// What a failure means. A record that was not delivered is the better reason than the commit that says
+    /// so.
     fn conclude(&self, failure: Failure) -> TransactionOutcome {
         let Failure { mut code, mut reason, is_fatal } = failure;
         if let Some((fatal_code, said)) = self.producer.client().fatal_error() {

@@ -1,7 +1,7 @@
 //! Questions about the topic and the group, each asked in a thread of its own.
 //!
-//! They come with assignments, a handful at a time, and some of them wait for a broker on purpose (a stable offset read
-//! waits for open transactions): none may hold up another.
+//! They come with assignments, a handful at a time, and some of them wait for a broker on purpose (a stable
+//! offset read waits for open transactions): none may hold up another.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

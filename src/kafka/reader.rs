@@ -1,10 +1,10 @@
 //! The thread that reads: a consumer of its own, apart from the one that is the group's member.
 //!
-//! It subscribes to nothing. Each `Fetch` adds its partition at its explicit position (`incremental_assign`, which an
-//! eager group forbids to its members), so that partitions start and stop without disturbing each other; a rebalance
-//! blocks only the member's thread; and the batch call, which would answer rebalances by itself, is safe to use.
-//! Taking a partition out raises librdkafka's version barrier at once: what an older fetch left behind is never handed
-//! out, and every record belongs to the latest `Fetch` of its partition.
+//! It subscribes to nothing. Each `Fetch` adds its partition at its explicit position (`incremental_assign`,
+//! which an eager group forbids to its members), so that partitions start and stop without disturbing each
+//! other; a rebalance blocks only the member's thread; and the batch call, which would answer rebalances by
+//! itself, is safe to use. Taking a partition out raises librdkafka's version barrier at once: what an older
+//! fetch left behind is never handed out, and every record belongs to the latest `Fetch` of its partition.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -160,7 +160,8 @@ impl Reader {
     fn fetch(&mut self, partition: PartitionId, from: Offset, fetch: FetchId) {
         self.stop(partition);
         if from < 0 {
-            // Negative offsets mean something to librdkafka (the end, the committed one), and nothing to the engine.
+            // Negative offsets mean something to librdkafka (the end, the committed one), and nothing to the
+            // engine.
             return self.events.emit(LogEvent::OutOfRange { partition, fetch });
         }
         self.fetches.insert(partition, fetch);

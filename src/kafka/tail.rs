@@ -26,7 +26,8 @@ use super::{
     questions,
 };
 
-/// librdkafka assigns partitions only to consumers with a group. Nothing ever joins or commits under this one.
+/// librdkafka assigns partitions only to consumers with a group. Nothing ever joins or commits under this
+/// one.
 const GROUP: &str = "heartline.tail";
 /// Records that wait for a slow reader, beside what librdkafka holds.
 const CHANNEL_RECORDS: usize = 1_024;

@@ -1,4 +1,5 @@
-//! The cluster's topics against the topology: what differs, and making it so without ever taking anything away.
+//! The cluster's topics against the topology: what differs, and making it so without ever taking anything
+//! away.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -41,7 +42,8 @@ impl TopicDifference {
         }
     }
 
-    /// Whether `topics apply` removes it. Partition counts and replicas are for people: changing a count moves keys.
+    /// Whether `topics apply` removes it. Partition counts and replicas are for people: changing a count
+    /// moves keys.
     #[must_use]
     pub fn is_applicable(&self) -> bool {
         matches!(self, Self::Missing { .. } | Self::Setting { .. })
@@ -80,12 +82,12 @@ impl fmt::Display for TopicDifference {
             Self::Partitions { topic, found, wanted } if found < wanted => write!(
                 f,
                 "topic '{topic}' has {found} partitions, the topology says {wanted}; it is never changed here, \
-                 because keys would move: set the topology to {found}, or make a new topic and `heartline rebuild`"
+                 because keys would move: set the topology to {found}"
             ),
             Self::Partitions { topic, found, wanted } => write!(
                 f,
                 "topic '{topic}' has {found} partitions, more than the {wanted} of the topology, and a topic cannot \
-                 shrink: set the topology to {found}, or make a new topic and `heartline rebuild`"
+                 shrink: set the topology to {found}"
             ),
             Self::Replication { topic, found, wanted } => write!(
                 f,
@@ -131,7 +133,8 @@ impl KafkaTopicAdmin {
         Ok(differences(topology, &found))
     }
 
-    /// Makes topics that are missing and settings that differ. Returns what differed: that, and what is left to people.
+    /// Makes topics that are missing and settings that differ. Returns what differed: that, and what is left
+    /// to people.
     pub async fn apply(&self, topology: &Topology) -> Result<Vec<TopicDifference>, LogError> {
         let plan = self.plan(topology).await?;
         let mut settings: BTreeMap<Topic, Vec<(String, String)>> = BTreeMap::new();
@@ -157,8 +160,8 @@ impl KafkaTopicAdmin {
         Ok(plan)
     }
 
-    /// Waits until the brokers tell what was applied: the controller answers before they have heard, and whoever comes
-    /// next, such as a worker, would find it missing.
+    /// Waits until the brokers tell what was applied: the controller answers before they have heard, and
+    /// whoever comes next, such as a worker, would find it missing.
     async fn settle(&self, topology: &Topology) -> Result<(), LogError> {
         let until = Instant::now() + LIMIT;
         while self.plan(topology).await?.iter().any(TopicDifference::is_applicable) {

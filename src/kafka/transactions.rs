@@ -1,10 +1,11 @@
 //! The thread that owns the transactional producer, and the watch over it.
 //!
-//! All calls of a transaction block, and some can ignore their timeout while a coordinator is down. So each producer
-//! lives in a thread of its own, and this one waits for its answer with a limit of its own: past it the outcome is
-//! `Unclear`, the producer and its thread are left to themselves, and whatever they still answer is dropped with the
-//! channel. A producer that did not commit or abort cleanly is never used again: late requests of one transaction can
-//! hit the next one of the same epoch, and only a new producer's `init_transactions` ends that epoch.
+//! All calls of a transaction block, and some can ignore their timeout while a coordinator is down. So each
+//! producer lives in a thread of its own, and this one waits for its answer with a limit of its own: past it
+//! the outcome is `Unclear`, the producer and its thread are left to themselves, and whatever they still
+//! answer is dropped with the channel. A producer that did not commit or abort cleanly is never used again:
+//! late requests of one transaction can hit the next one of the same epoch, and only a new producer's
+//! `init_transactions` ends that epoch.
 
 use std::{
     sync::{
@@ -92,8 +93,8 @@ impl Watch {
     }
 
     fn open(&mut self, name: &str) -> Result<(), LogError> {
-        // The former thread lets its producer go when it finds its channel closed. What it may still have under way is
-        // fenced by the new one.
+        // The former thread lets its producer go when it finds its channel closed. What it may still have
+        // under way is fenced by the new one.
         self.producer = None;
         let (jobs, received) = mpsc::channel();
         let (answer, answers) = mpsc::channel();

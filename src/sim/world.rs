@@ -1,8 +1,10 @@
-//! A whole deployment of the presence processor: pods with engines, clients, disasters and the checks after every step.
+//! A whole deployment of the presence processor: pods with engines, clients, disasters and the checks after
+//! every step.
 //!
-//! [`run`] plays one seed: first with faults throughout (safety), then without (liveness: everything owed is out and
-//! nothing lags within [`RECOVERY_MS`]). What must never be false is in [`checks`]; what a prefix of the log must have
-//! brought about is folded anew from the log in [`reference`](mod@reference) and compared at the end.
+//! [`run`] plays one seed: first with faults throughout (safety), then without (liveness: everything owed is
+//! out and nothing lags within [`RECOVERY_MS`]). What must never be false is in [`checks`]; what a prefix of
+//! the log must have brought about is folded anew from the log in [`reference`](mod@reference) and compared
+//! at the end.
 
 use std::fmt;
 
@@ -147,7 +149,8 @@ impl World {
         Ok(self.summary())
     }
 
-    /// Goes on until no transaction is open and no row is owed: a moment at which rows and records can be compared.
+    /// Goes on until no transaction is open and no row is owed: a moment at which rows and records can be
+    /// compared.
     fn settle(&mut self, limit_ms: u64) -> Result<(), Violation> {
         loop {
             let stored = self.pods.iter().all(|pod| pod.engine.as_ref().is_some_and(Engine::is_settled));
@@ -247,7 +250,8 @@ impl World {
                 self.pods[index].start_at_ms = None;
                 let life = self.network.start(id);
                 self.lives += 1;
-                // Some deployments have stable names, as a stateful set has; others a new one with every life.
+                // Some deployments have stable names, as a stateful set has; others a new one with every
+                // life.
                 let name = match self.plan.stable_names {
                     true => format!("{GROUP}.pod-{}", id.0),
                     false => format!("{GROUP}.pod-{}.{life}", id.0),

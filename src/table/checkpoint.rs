@@ -1,10 +1,11 @@
 //! `presence_checkpoints` (bucket; slot, chunk): what a successor loads instead of a bucket's rows.
 //!
-//! * Two slots alternate; chunk -1 is the slot's header and is written last, after its chunks 0.. are acknowledged. The
-//!   newest slot whose chunks are all there, carry the header's origin and match its checksum counts.
+//! * Two slots alternate; chunk -1 is the slot's header and is written last, after its chunks 0.. are
+//!   acknowledged. The newest slot whose chunks are all there, carry the header's origin and match its
+//!   checksum counts.
 //! * Overwritten in place: timestamp base + origin. No TTL.
-//! * Writer: the owner of the bucket's `heartbeats` partition, after the rows below the origin are acknowledged. Reader:
-//!   the next owner.
+//! * Writer: the owner of the bucket's `heartbeats` partition, after the rows below the origin are
+//!   acknowledged. Reader: the next owner.
 
 use bytes::{Bytes, BytesMut};
 
@@ -29,8 +30,8 @@ pub const HEADER: i32 = -1;
 const CELLS: &[Column] = &[
     // The position after the last record that changed the bucket.
     column("origin", Kind::BigInt),
-    // Of a header: the timestamp base of the topic's generation, how many chunks, the CRC-32 of all their bytes, and what
-    // the fold needs at the origin.
+    // Of a header: the timestamp base of the topic's generation, how many chunks, the CRC-32 of all their
+    // bytes, and what the fold needs at the origin.
     column("base_us", Kind::BigInt),
     column("chunks", Kind::Int),
     column("crc", Kind::BigInt),

@@ -38,7 +38,8 @@ const CELLS: &[Column] = &[
     column("device", Kind::Text),
     column("gateway", Kind::Text),
     column("metadata", Kind::Text),
-    // The generation of the input partition in which this row was written: `origin` is a position of that one.
+    // The generation of the input partition in which this row was written: `origin` is a position of that
+    // one.
     column("generation", Kind::Int),
 ];
 

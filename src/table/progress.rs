@@ -1,14 +1,15 @@
 //! `progress` (topic, partition; entry) and `progress_owners` (topic, partition; name).
 //!
-//! * `progress`, entry `''`: what is known of an input partition: topic id, generation, timestamp base, partition count,
-//!   and the stored position with what the fold needs there. Overwritten in place: timestamp base + position. Written by
-//!   the partition's owner; read at every assignment and by readers (`as_of`).
-//! * `progress`, entry `'adopt'`: the operator's decision about a halted partition, written by `heartline adopt` with the
-//!   wall clock as its timestamp; read by the owner at every assignment and while the partition is halted. It says which
-//!   generation and timestamp base are to begin, and what was `stored` when it was made; [`crate::task::opening::decide`]
-//!   tells whether it applies.
-//! * `progress_owners`: the producer names that may have a transaction open with offsets of this partition. TTL a day.
-//!   Written by every owner before its first transaction there; read by a successor whose stable read does not answer.
+//! * `progress`, entry `''`: what is known of an input partition: topic id, generation, timestamp base,
+//!   partition count, and the stored position with what the fold needs there. Overwritten in place: timestamp
+//!   base + position. Written by the partition's owner; read at every assignment and by readers (`as_of`).
+//! * `progress`, entry `'adopt'`: the operator's decision about a halted partition, written by `heartline
+//!   adopt` with the wall clock as its timestamp; read by the owner at every assignment and while the
+//!   partition is halted. It says which generation and timestamp base are to begin, and what was `stored`
+//!   when it was made; [`crate::task::opening::decide`] tells whether it applies.
+//! * `progress_owners`: the producer names that may have a transaction open with offsets of this partition.
+//!   TTL a day. Written by every owner before its first transaction there; read by a successor whose stable
+//!   read does not answer.
 
 use super::{Column, Kind, Table, Value, column};
 use crate::{
@@ -141,8 +142,8 @@ pub fn progress_write(topic: Topic, partition: PartitionId, row: &ProgressRow, p
     }
 }
 
-/// Adds a producer's name to a partition's owners. The wall clock is its timestamp: the rows of this table are facts
-/// about pods, not about the log.
+/// Adds a producer's name to a partition's owners. The wall clock is its timestamp: the rows of this table
+/// are facts about pods, not about the log.
 #[must_use]
 pub fn owner_write(topic: Topic, partition: PartitionId, name: &str, wall_us: i64) -> WriteBatch {
     let statement = Statement {
@@ -154,7 +155,8 @@ pub fn owner_write(topic: Topic, partition: PartitionId, name: &str, wall_us: i6
     WriteBatch { table: &OWNERS, partition: progress_key(topic, partition), statements: vec![statement] }
 }
 
-/// Reads the names of a partition's owners of the last day; a bound far above what restarts can leave in a day.
+/// Reads the names of a partition's owners of the last day; a bound far above what restarts can leave in a
+/// day.
 #[must_use]
 pub fn owners_query(topic: Topic, partition: PartitionId) -> Query {
     let select = Select::Slice { prefix: Box::new([]), after: None, descending: false, limit: 1_000 };

@@ -15,8 +15,8 @@ use crate::{
 /// How often a bucket is read again when none of its slots is whole: a former owner may still be writing.
 const ATTEMPTS_MAX: u32 = 10;
 
-/// Reads the newest whole checkpoint of one bucket: the headers, the chunks of the newest, the next best if those are
-/// torn.
+/// Reads the newest whole checkpoint of one bucket: the headers, the chunks of the newest, the next best if
+/// those are torn.
 #[derive(Debug)]
 pub struct BucketLoad {
     bucket: u32,
@@ -110,8 +110,9 @@ impl Checkpoints {
         self.stored.insert(bucket, Stored { slot, origin, resume });
     }
 
-    /// The buckets that are due at `now_ms`, so that each of `buckets` has its turn once per `round_ms`: at most a few,
-    /// so that a turn of the loop stays short. A bucket whose last checkpoint is still on its way is passed over.
+    /// The buckets that are due at `now_ms`, so that each of `buckets` has its turn once per `round_ms`: at
+    /// most a few, so that a turn of the loop stays short. A bucket whose last checkpoint is still on its way
+    /// is passed over.
     pub fn due(&mut self, buckets: &[u32], now_ms: i64, round_ms: i64) -> Vec<u32> {
         const TURN_MAX: usize = 4;
         if buckets.is_empty() {

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{limits::OFFSET_METADATA_BYTES_MAX, log::Offset};
 
-/// The metadata of an offset commit: the second watermark, and what its successor needs to restore from there.
+/// The metadata of an offset commit: the second watermark, and what its successor needs to restore from
+/// there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffsetMetadata {
     /// Everything below is in the store; an acknowledged `progress` row says so too.
@@ -34,7 +35,8 @@ struct Mirror<'a> {
 }
 
 impl OffsetMetadata {
-    /// At most `OFFSET_METADATA_BYTES_MAX` bytes: names are bounded by the configuration, the rest by its types.
+    /// At most `OFFSET_METADATA_BYTES_MAX` bytes: names are bounded by the configuration, the rest by its
+    /// types.
     #[must_use]
     pub fn encode(&self) -> String {
         let mirror = Mirror {

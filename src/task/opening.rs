@@ -1,4 +1,5 @@
-//! What to do with a partition that was just assigned: the decision, apart from the reads and writes around it.
+//! What to do with a partition that was just assigned: the decision, apart from the reads and writes around
+//! it.
 
 use thiserror::Error;
 
@@ -167,9 +168,9 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
     }
 }
 
-/// Whether a decision is about what is known now and is not carried out yet. The row of a halted partition stands still, so
-/// a decision about any other `stored` is out of date. Whether there is still an objection must not matter: that a
-/// checkpoint cannot be used, or that a position is gone, is found only later.
+/// Whether a decision is about what is known now and is not carried out yet. The row of a halted partition
+/// stands still, so a decision about any other `stored` is out of date. Whether there is still an objection
+/// must not matter: that a checkpoint cannot be used, or that a position is gone, is found only later.
 fn applies(decision: &ProgressRow, facts: &Facts<'_>, metadata: Option<&OffsetMetadata>) -> bool {
     let of_this_row = facts.row.is_none_or(|row| {
         decision.generation > row.generation
@@ -184,7 +185,8 @@ fn applies(decision: &ProgressRow, facts: &Facts<'_>, metadata: Option<&OffsetMe
     of_this_row && of_this_offset
 }
 
-/// The beginning of the next generation: at the group's offset where the topic has it, else at the topic's first.
+/// The beginning of the next generation: at the group's offset where the topic has it, else at the topic's
+/// first.
 fn adopted(decision: &ProgressRow, facts: &Facts<'_>, metadata: Option<&OffsetMetadata>) -> Start {
     let Bounds { first, end } = facts.bounds;
     // An offset that a worker committed in another topic of the same name says nothing about this one.

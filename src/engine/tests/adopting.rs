@@ -59,7 +59,10 @@ fn phase(stage: &Stage) -> Phase {
 }
 
 fn looks(stage: &Stage) -> usize {
-    let reads = |command: &&StoreCommand| matches!(command, StoreCommand::Read { query, .. } if query.table.name == "progress");
+    let reads = |command: &&StoreCommand| match command {
+        StoreCommand::Read { query, .. } => query.table.name == "progress",
+        StoreCommand::Write { .. } => false,
+    };
     stage.store.iter().filter(reads).count()
 }
 

@@ -20,7 +20,8 @@ use crate::{
     topology::{ProcessorKind, Topic, Topology},
 };
 
-/// Writes one row and publishes one record for every record; `key?` asks for a key first; `again` asks for a refresh.
+/// Writes one row and publishes one record for every record; `key?` asks for a key first; `again` asks for a
+/// refresh.
 pub struct Plain {
     setup: Setup,
     next: Offset,
@@ -149,7 +150,8 @@ impl Stage {
         stage
     }
 
-    /// A member that owns partition 0, committed up to `committed` and stored up to `stored`, and has fetched nothing.
+    /// A member that owns partition 0, committed up to `committed` and stored up to `stored`, and has fetched
+    /// nothing.
     pub fn live(stored: Offset, committed: Offset) -> Self {
         let mut stage = Self::new();
         stage.join();

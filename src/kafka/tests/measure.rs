@@ -1,4 +1,5 @@
-//! Figures, printed rather than judged: `cargo test --release --lib kafka::tests::measure -- --ignored --nocapture`.
+//! Figures, printed rather than judged: `cargo test --release --lib kafka::tests::measure -- --ignored
+//! --nocapture`.
 
 use std::time::{Duration, Instant};
 

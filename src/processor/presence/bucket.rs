@@ -76,8 +76,8 @@ impl Bucket {
         self.offer(user, now.batch);
     }
 
-    /// Brings a user into memory as its row has it, or as a new one. A row of a former generation is final: nothing of
-    /// what wrote it will be folded again, and its origin is no position of this one.
+    /// Brings a user into memory as its row has it, or as a new one. A row of a former generation is final:
+    /// nothing of what wrote it will be folded again, and its origin is no position of this one.
     pub fn load(&mut self, id: &str, hash: u32, row: Option<&UserRow<'_>>, generation: i32) {
         if self.people.find_user(hash, id).is_some() {
             return;

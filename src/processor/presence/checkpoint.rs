@@ -72,7 +72,7 @@ pub(super) fn decode(
     restore::restore(bucket, buckets, origin, bytes).map_err(|what| {
         RestoreError(format!(
             "the checkpoint of bucket {bucket} at {origin} of heartbeats cannot be used ({what}); start the \
-             version that wrote it, or make the tables anew with `heartline rebuild`"
+             version that wrote it, or begin without it with `heartline adopt heartbeats --reason backup`"
         ))
     })
 }

@@ -65,7 +65,7 @@ impl LeaseClock {
         let bad = |what: &dyn std::fmt::Display| {
             RestoreError(format!(
                 "the stored position of heartbeats carries a lease clock that cannot be read ({what}): \
-                 it was written by a newer version or damaged; start that version, or `heartline rebuild`"
+                 it was written by a newer version or damaged; start that version, or restore a newer backup"
             ))
         };
         let resume: Resume = serde_json::from_str(text).map_err(|error| bad(&error))?;

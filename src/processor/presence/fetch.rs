@@ -68,7 +68,7 @@ pub(super) fn load(
         let row = rows.iter().find(|row| row.clustering == *key).map(|row| UserRow::from_cells(&row.cells));
         let row = row.transpose().map_err(|error| {
             RestoreError(format!(
-                "bucket {} of presence: {error}; `heartline rebuild` writes the rows anew",
+                "bucket {} of presence: {error}; restore a newer backup of the table",
                 bucket.number
             ))
         })?;

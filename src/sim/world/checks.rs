@@ -181,8 +181,8 @@ fn expiries(network: &Network, partition: PartitionId) -> Vec<(Offset, String)> 
     expiries
 }
 
-/// A naive account of who beat when. Where it is not exact it forgets sessions, so that it accuses nobody falsely; the
-/// least lease that a record can ask for bounds every lease from below.
+/// A naive account of who beat when. Where it is not exact it forgets sessions, so that it accuses nobody
+/// falsely; the least lease that a record can ask for bounds every lease from below.
 #[derive(Default)]
 struct Silences {
     clock_ms: i64,

@@ -1,5 +1,5 @@
-//! The producers of heartbeats: users with sessions that come, beat, fall silent, say goodbye and come back, and now and
-//! then something that no client should send.
+//! The producers of heartbeats: users with sessions that come, beat, fall silent, say goodbye and come back,
+//! and now and then something that no client should send.
 
 use std::{borrow::Cow, cmp::Reverse, collections::BinaryHeap, sync::Arc};
 

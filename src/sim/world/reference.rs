@@ -1,6 +1,6 @@
-//! What the committed prefix of the log must have brought about: each input partition folded from its start in one go,
-//! without batches, transactions, checkpoints or takeovers. What is visible in the topics and in the store must be the
-//! same.
+//! What the committed prefix of the log must have brought about: each input partition folded from its start
+//! in one go, without batches, transactions, checkpoints or takeovers. What is visible in the topics and in
+//! the store must be the same.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,8 +26,8 @@ const FORWARDED: &str = "heartline.forwarded";
 /// The header that names the input partition of a dead letter.
 const ORIGIN_PARTITION: &str = "__connect.errors.partition";
 
-/// Outputs by topic, output partition and the input partition that brought them about (`None` for forwarded records,
-/// which don't tell).
+/// Outputs by topic, output partition and the input partition that brought them about (`None` for forwarded
+/// records, which don't tell).
 type Outputs = BTreeMap<(Topic, PartitionId, Option<PartitionId>), Vec<Content>>;
 
 /// Compares topics and tables with a fresh fold of the log.

@@ -292,7 +292,8 @@ impl World {
         self.fold = restored(setup, &checkpoints);
     }
 
-    /// The partition begins its next generation at the start of an empty log, over the rows of the former one.
+    /// The partition begins its next generation at the start of an empty log, over the rows of the former
+    /// one.
     pub fn adopt(&mut self) {
         let setup = Setup { generation: self.fold.setup.generation + 1, ..self.fold.setup.clone() };
         self.fold = Presence::new(setup, 0, None).unwrap();

@@ -36,7 +36,7 @@ fn a_checkpoint_cut_short_is_refused_with_bucket_and_remedy() {
     let bytes = checkpoint();
     for length in 0..bytes.len() {
         let error = restore(&bytes[..length]).unwrap_err();
-        assert!(error.contains("bucket 0") && error.contains("heartline rebuild"), "{error}");
+        assert!(error.contains("bucket 0") && error.contains("heartline adopt"), "{error}");
     }
     assert!(restore(&[&bytes[..], &[0]].concat()).is_err());
 }
