@@ -251,8 +251,10 @@ fn unhealthy(from: Instant, to: Instant, disturbances: &[Disturbance]) -> Durati
 
 /// For every disturbance, how long a new user waited at most until it was announced.
 fn takeovers(seen: &[Seen], deeds: &Deeds, disturbances: &[Disturbance]) -> Vec<Duration> {
+    // Later ones say that it is idle.
+    let first = seen.iter().filter(|seen| seen.transition.version == 1);
     let announced: BTreeMap<&str, Instant> =
-        seen.iter().map(|seen| (seen.transition.user.as_str(), seen.at)).collect();
+        first.map(|seen| (seen.transition.user.as_str(), seen.at)).collect();
     let waits = |Disturbance { from, to, .. }: &Disturbance| {
         let after = deeds.probes.iter().filter(|(_, beat)| (*from..*to + SESSION_TIMEOUT).contains(*beat));
         let waits = after
