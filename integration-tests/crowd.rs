@@ -67,6 +67,8 @@ impl Crowd {
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             .set("message.timeout.ms", "600000")
+            // Room for what is beaten while the broker is away for minutes.
+            .set("queue.buffering.max.messages", "1000000")
             // A broker that is stopped by the test is no news.
             .set_log_level(RDKafkaLogLevel::Emerg)
             .create()?;

@@ -26,6 +26,8 @@ pub use crate::client::Waker;
 
 /// Events that are taken in one turn of the loop, so that a flood of one kind cannot starve the rest.
 const EVENTS_PER_TURN: usize = 4_096;
+/// How often trouble is logged: an outage has many voices that all say the same.
+const TROUBLE_MS: i64 = 5_000;
 /// How often the status that others see is renewed.
 const STATUS_MS: i64 = 200;
 
@@ -123,6 +125,7 @@ impl Worker {
 fn drive<F: Fold>(mut engine: Engine<F>, mut log: impl Log, mut store: impl Store, shared: &Shared) -> Exit {
     let mut status_ms = 0;
     let mut trouble = None;
+    let mut quiet_until_ms = 0;
     loop {
         if shared.stop.load(Ordering::Acquire) {
             engine.shut_down();
@@ -147,7 +150,8 @@ fn drive<F: Fold>(mut engine: Engine<F>, mut log: impl Log, mut store: impl Stor
         if now_ms - status_ms >= STATUS_MS || engine.exit().is_some() {
             status_ms = now_ms;
             let status = engine.status();
-            if status.last_trouble != trouble {
+            if status.last_trouble != trouble && now_ms >= quiet_until_ms {
+                quiet_until_ms = now_ms + TROUBLE_MS;
                 trouble.clone_from(&status.last_trouble);
                 if let Some(trouble) = &trouble {
                     tracing::warn!(processor = %F::KIND, restores = status.restores, "{trouble}");
