@@ -48,6 +48,8 @@ fn run(servers: &Servers) -> Result<()> {
         Ok((get(&address, &query)?.matches(&version).count() == USERS).then_some(()))
     })?;
     let mut some = Listener::new(&address, json!({"users": users[..USERS / 2], "snapshot": true}));
+    // The snapshot may take seconds: what follows must not be over before it is there.
+    some.listen(0)?;
     thread::scope(|scope| {
         let producer = scope.spawn(|| come_and_go(&address, &users, EARLY..ROUNDS));
         let everybody = scope.spawn(|| everybody.listen_to_the_end(USERS));
