@@ -1,7 +1,5 @@
 //! What folding records brings about: rows to write and records to publish, each stamped with what caused it.
 
-use std::sync::Arc;
-
 use crate::{
     log::{Offset, OutRecord},
     store::{Change, Statement},
@@ -166,6 +164,3 @@ impl Output {
         self.rows.push(RowWrite { table, partition, statement });
     }
 }
-
-/// Shared, immutable text such as a group's name.
-pub type SharedText = Arc<str>;

@@ -41,17 +41,14 @@ pub fn compare(plan: &Plan, network: &Network, group: GroupNo) -> Result<(), Str
         progress_is_sound(network, partition, committed.offset)?;
         let folded = fold_partition(plan, network, partition, &metadata, committed.offset, &mut rows)?;
         for record in folded {
-            let key = (record.topic, record.partition, origin_of(plan, partition, record.topic));
+            let origin = (record.topic != Topic::Heartbeats).then_some(partition);
+            let key = (record.topic, record.partition, origin);
             let OutRecord { key: record_key, value, headers, .. } = record;
             expected.entry(key).or_default().push(Content { key: record_key, value, headers });
         }
     }
     same_outputs(expected, visible(plan, network))?;
     same_rows(network, &rows)
-}
-
-fn origin_of(_plan: &Plan, partition: PartitionId, topic: Topic) -> Option<PartitionId> {
-    (topic != Topic::Heartbeats).then_some(partition)
 }
 
 fn progress_is_sound(network: &Network, partition: PartitionId, committed: Offset) -> Result<(), String> {
