@@ -7,11 +7,12 @@ use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
 use secrecy::SecretString;
 
-use crate::{cql::CqlConfig, kafka::config::Connection, record::beacon::Parameters};
+use crate::{cql::CqlConfig, kafka::config::Connection, processor::Retention, record::beacon::Parameters};
 
 mod http;
 mod kafka;
 mod presence;
+mod retention;
 pub mod settings;
 mod store;
 
@@ -28,6 +29,7 @@ pub struct Config {
     pub store: CqlConfig,
     /// What this pod's beacons will announce.
     pub presence: Parameters,
+    pub retention: Retention,
     pub http: HttpSection,
 }
 
@@ -96,12 +98,15 @@ impl Config {
             kafka::checked(&settings),
             store::checked(&settings),
             presence::checked(&settings),
+            retention::checked(&settings),
             http::checked(&settings),
         );
         match parts {
-            (Ok(kafka), Ok(store), Ok(presence), Ok(http)) => Ok(Self { kafka, store, presence, http }),
-            (kafka, store, presence, http) => {
-                let errors = [kafka.err(), store.err(), presence.err(), http.err()];
+            (Ok(kafka), Ok(store), Ok(presence), Ok(retention), Ok(http)) => {
+                Ok(Self { kafka, store, presence, retention, http })
+            }
+            (kafka, store, presence, retention, http) => {
+                let errors = [kafka.err(), store.err(), presence.err(), retention.err(), http.err()];
                 Err(ConfigErrors(errors.into_iter().flatten().collect()))
             }
         }

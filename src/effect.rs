@@ -32,6 +32,13 @@ pub struct Refresh {
     pub ttl_s: u32,
 }
 
+/// Of a row that never changes: the time of its record, and how long it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime {
+    pub time_ms: i64,
+    pub ttl_s: u32,
+}
+
 /// Collects the effects of records, one record after the other.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -81,9 +88,14 @@ impl Output {
     /// Publishes a record, unless it is out already.
     pub fn publish(&mut self, record: OutRecord) {
         if self.publishing {
-            self.record_bytes += record.size_bytes();
-            self.records.push(record);
+            self.publish_owed(record);
         }
+    }
+
+    /// Publishes what earlier records of the batch owe, none of which is out already.
+    pub fn publish_owed(&mut self, record: OutRecord) {
+        self.record_bytes += record.size_bytes();
+        self.records.push(record);
     }
 
     /// Writes all cells of a row that is overwritten in place.
@@ -99,6 +111,36 @@ impl Output {
         let statement =
             Statement { clustering, change: Change::Upsert(cells), timestamp_us: self.timestamp_us(), ttl_s };
         self.push(table, partition, statement);
+    }
+
+    /// Writes a row that never changes once written, with its record's time as the timestamp.
+    pub fn append(
+        &mut self,
+        table: &'static Table,
+        partition: Box<[Value]>,
+        clustering: Box<[Value]>,
+        cells: Box<[Value]>,
+        lifetime: Lifetime,
+    ) {
+        debug_assert_eq!(cells.len(), table.cells.len(), "all columns of {} are set", table.name);
+        let Lifetime { time_ms, ttl_s } = lifetime;
+        let timestamp_us = time_ms.saturating_mul(1_000);
+        let change = Change::Upsert(cells);
+        self.push(table, partition, Statement { clustering, change, timestamp_us, ttl_s: Some(ttl_s) });
+    }
+
+    /// Changes a row that is overwritten in place as of the record at `offset`, which may be an earlier one of
+    /// the batch: what several records changed is written once.
+    pub fn change_at(
+        &mut self,
+        offset: Offset,
+        table: &'static Table,
+        partition: Box<[Value]>,
+        clustering: Box<[Value]>,
+        change: Change,
+    ) {
+        let timestamp_us = self.base_us + offset;
+        self.push(table, partition, Statement { clustering, change, timestamp_us, ttl_s: None });
     }
 
     /// Deletes a row.

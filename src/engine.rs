@@ -28,7 +28,7 @@ use std::{
 
 use crate::{
     log::{AssignmentId, LogCommand, LogEvent, PartitionId, RequestId, TopicDescription},
-    processor::{Fold, Setup},
+    processor::{Fold, Retention, Setup},
     record::beacon::Parameters,
     store::{StoreCommand, StoreEvent},
     task::{Part, Task},
@@ -73,6 +73,7 @@ pub struct EngineConfig {
     pub incarnation: String,
     /// What this pod's beacons announce.
     pub parameters: Parameters,
+    pub retention: Retention,
     /// The group's session timeout: a longer pause means that ownership must be proved again.
     pub session_timeout_ms: i64,
     pub pace: Pace,
@@ -87,6 +88,8 @@ pub struct Pace {
     /// Every bucket has a checkpoint taken once in this time.
     pub checkpoint_round_ms: i64,
     pub progress_ms: i64,
+    /// When nothing was committed for this time, offsets are committed alone if their metadata can then say more.
+    pub idle_commit_ms: i64,
     /// How long a stable read of offsets may take before somebody's open transaction is suspected.
     pub stable_read_ms: u64,
     /// How long a poll may wait for a first record.
@@ -100,6 +103,7 @@ impl Default for Pace {
             beacon_ms: crate::limits::BEACON_INTERVAL_MS,
             checkpoint_round_ms: 30_000,
             progress_ms: 2_000,
+            idle_commit_ms: 60_000,
             stable_read_ms: 500,
             poll_wait_ms: 100,
         }
@@ -181,6 +185,8 @@ enum Purpose {
     Claim(Vec<PartitionId>),
     /// Offsets only: are we still a member?
     Proof,
+    /// Offsets only: their metadata follows what is stored, so that retention never passes it.
+    Idle,
 }
 
 /// One processor in one pod; see the module's documentation for the contract.
@@ -208,12 +214,15 @@ pub struct Engine<F> {
     /// The number of the open batch, and since when it has something in it.
     batch: u64,
     open_since_ms: Option<i64>,
+    /// When the last transaction was sent.
+    sent_ms: i64,
     polling: bool,
 
     /// Questions to the store that are not answered, and those to be asked again.
     pending: BTreeMap<RequestId, Pending>,
     retries: BTreeSet<(i64, RequestId)>,
-    unstored_bytes: usize,
+    /// Bytes of writes that are not acknowledged.
+    writing_bytes: usize,
     checkpointing: BTreeMap<(PartitionId, u32), Checkpointing>,
     progress: BTreeMap<PartitionId, ProgressPace>,
     beacons: BTreeMap<PartitionId, BeaconPace>,
@@ -255,10 +264,11 @@ impl<F: Fold> Engine<F> {
             in_flight: None,
             batch: 1,
             open_since_ms: None,
+            sent_ms: now.boot_ms,
             polling: false,
             pending: BTreeMap::new(),
             retries: BTreeSet::new(),
-            unstored_bytes: 0,
+            writing_bytes: 0,
             checkpointing: BTreeMap::new(),
             progress: BTreeMap::new(),
             beacons: BTreeMap::new(),
@@ -430,6 +440,7 @@ impl<F: Fold> Engine<F> {
             group: Arc::clone(&self.config.group),
             partition,
             generation,
+            retention: self.config.retention,
         }
     }
 

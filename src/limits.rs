@@ -54,10 +54,38 @@ pub const UNFOLDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Records folded, bytes produced and rows owed by one transaction before it is closed.
 pub const TRANSACTION_INPUT_RECORDS_MAX: usize = 200_000;
 pub const TRANSACTION_OUTPUT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes produced by one partition in one transaction before it is closed. What one record adds beyond this is
+/// below 2 MiB of rows, so that a batch of rows that must stay whole stays below 8 MiB.
+pub const PART_OUTPUT_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Rows produced by one partition in one transaction before it is closed: a database batch counts its statements
+/// in two bytes, and one record adds at most 20,000 rows.
+pub const PART_ROWS_MAX: usize = 40_000;
+/// Bytes of state that one partition of a processor without checkpoints keeps in memory; above, keys that were
+/// not used for longest are read again at their next record.
+pub const STATE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of rows that wait for the store, of one engine; above, polling pauses and readiness is false.
 pub const UNSTORED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Numbers of one block of `messages`.
+pub const BLOCK_MESSAGES: i64 = 1_000;
+/// Bytes of a body that an inbox entry carries itself; larger ones are read from `messages`.
+pub const INLINE_BODY_BYTES: usize = 1024;
+/// Entries of one window of an inbox bucket, and milliseconds of record time after which the next begins.
+pub const WINDOW_ENTRIES_MAX: i64 = 50_000;
+pub const WINDOW_MS_MAX: i64 = 7 * 86_400_000;
+/// Milliseconds of record time in which a send or a membership change that comes again is recognised.
+pub const IDEMPOTENCE_MS: i64 = 86_400_000;
+/// Membership changes of a conversation that are recognised when they come again.
+pub const RECENT_CHANGES_MAX: usize = 256;
+/// Members of a conversation; a change that would exceed it is refused.
+pub const MEMBERS_MAX: usize = 200_000;
+/// Rows of a page that is read together with the static cells of its partition: one page of the database's
+/// protocol, so that all of it is of one moment.
+pub const PAGE_ROWS_MAX: u32 = 1_000;
+
 const _: () = assert!(STORE_BATCH_BYTES_MAX + DEAD_LETTER_VALUE_BYTES_MAX < 8 * 1024 * 1024);
+const _: () = assert!(PART_ROWS_MAX + 20_000 < 65_535);
+const _: () = assert!(PART_OUTPUT_BYTES_MAX + 2 * 1024 * 1024 <= 8 * 1024 * 1024);
 const _: () = assert!(CHECKPOINT_CHUNK_BYTES < STORE_BATCH_BYTES_MAX);
 const _: () = assert!(SESSION_ROW_REFRESH_MS < SESSION_ROW_TTL_S as i64 * 1_000);
 const _: () = assert!(BATCH_BYTES_MAX < DEAD_LETTER_VALUE_BYTES_MAX);

@@ -5,7 +5,9 @@
 //! 2. [`Fold::begin_batch`], then records in offset order through [`Fold::fold`]. [`Step::Wanting`] means
 //!    that nothing was changed: ask [`Fold::wanted`], read, [`Fold::load`] every answer, and fold the same
 //!    record again.
-//! 3. [`Fold::checkpoint`] between records; [`Fold::acknowledged`] when a batch's rows are in the store.
+//!    Answers may leave more to be read: the fold wants again.
+//! 3. [`Fold::close`] after the batch's last record: what it holds back until then goes out.
+//! 4. [`Fold::checkpoint`] between records; [`Fold::acknowledged`] when a batch's rows are in the store.
 //!
 //! Time is in the records only. A bucket skips what lies below its own origin, so that restoring may start at
 //! the least origin of all buckets.
@@ -23,7 +25,15 @@ use crate::{
     topology::{ProcessorKind, Topology},
 };
 
+mod border;
+pub mod conversation;
+pub mod cursor;
+pub mod inbox;
+mod keyed;
+mod parameters;
 pub mod presence;
+
+pub use border::FORWARDED;
 
 /// What a fold is given for its life.
 #[derive(Debug, Clone)]
@@ -35,6 +45,21 @@ pub struct Setup {
     /// Which life of the partition this is: every `adopt` begins the next. Positions in rows of another one
     /// mean nothing.
     pub generation: i32,
+    pub retention: Retention,
+}
+
+/// How long rows that never change are kept, in seconds. History is kept at least as long as the inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    pub inbox_s: u32,
+    pub history_s: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY_S: u32 = 86_400;
+        Self { inbox_s: 30 * DAY_S, history_s: 365 * DAY_S }
+    }
 }
 
 /// What became of a record. Of every record exactly one is counted.
@@ -89,6 +114,8 @@ pub struct FoldStats {
     pub lease_clock_ms: i64,
     /// Leases that are due and held by the brake.
     pub held: u64,
+    /// Conversations, buckets or cursors in memory.
+    pub keys: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -107,16 +134,28 @@ pub trait Fold: Send + Sized + 'static {
 
     /// The buckets of this partition, each with a checkpoint of its own; none for a processor that restores
     /// from rows.
-    fn buckets(&self) -> Vec<u32>;
+    fn buckets(&self) -> Vec<u32> {
+        Vec::new()
+    }
 
     /// Takes a bucket's checkpoint. Its records below `origin` will be skipped.
-    fn restore_bucket(&mut self, bucket: u32, origin: Offset, bytes: &[u8]) -> Result<(), RestoreError>;
+    fn restore_bucket(&mut self, bucket: u32, _origin: Offset, _bytes: &[u8]) -> Result<(), RestoreError> {
+        Err(RestoreError(format!("{} has no checkpoint of a bucket {bucket}", Self::KIND)))
+    }
 
     /// Changes from here on belong to this batch (ascending numbers).
     fn begin_batch(&mut self, batch: u64);
 
     /// Folds one record; effects go to `output`, which has been told the record's offset.
     fn fold(&mut self, record: &RecordRef<'_>, output: &mut Output) -> Step;
+
+    /// The batch ends: adds what was held back so that several records share it.
+    fn close(&mut self, _output: &mut Output) {}
+
+    /// Bytes that are held back until [`Fold::close`].
+    fn held_back_bytes(&self) -> usize {
+        0
+    }
 
     /// Adds what must be read before these records can be folded, grouped by database partition, each key
     /// once.
@@ -125,8 +164,10 @@ pub trait Fold: Send + Sized + 'static {
     /// Takes the answer to one of [`Fold::wanted`]'s queries; keys without a row are new.
     fn load(&mut self, query: &Query, rows: Vec<Row>) -> Result<(), RestoreError>;
 
-    /// The state of a bucket after the last record that was folded.
-    fn checkpoint(&mut self, bucket: u32) -> Checkpoint;
+    /// The state of one of [`Fold::buckets`] after the last record that was folded.
+    fn checkpoint(&mut self, _bucket: u32) -> Option<Checkpoint> {
+        None
+    }
 
     /// What [`Fold::new`] needs at the position after the last record that was folded.
     fn resume(&self) -> String;
@@ -135,12 +176,18 @@ pub trait Fold: Send + Sized + 'static {
     fn acknowledged(&mut self, batch: u64);
 
     /// Decides about a row that [`Output::refresh`] named, given what was read.
-    fn refreshed(refresh: &Refresh, row: Option<&Row>) -> Refreshed;
+    fn refreshed(_refresh: &Refresh, _row: Option<&Row>) -> Refreshed {
+        Refreshed::Skip
+    }
 
-    /// A beacon's value.
-    fn beacon(setup: &Setup, incarnation: &str, elapsed_ms: i64, parameters: &Parameters) -> Bytes;
+    /// A beacon's value; asked for only where there are [`Fold::BEACONS`].
+    fn beacon(_setup: &Setup, _incarnation: &str, _elapsed_ms: i64, _parameters: &Parameters) -> Bytes {
+        Bytes::new()
+    }
 
-    fn seen_beacon(&self) -> Option<SeenBeacon>;
+    fn seen_beacon(&self) -> Option<SeenBeacon> {
+        None
+    }
 
     fn stats(&self) -> FoldStats;
 }

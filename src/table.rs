@@ -4,7 +4,12 @@
 
 use bytes::Bytes;
 
+mod cells;
 pub mod checkpoint;
+pub mod conversation;
+pub mod cursor;
+pub mod inbox;
+pub mod message;
 pub mod presence;
 pub mod progress;
 
@@ -32,11 +37,51 @@ pub struct Table {
     pub clustering: &'static [Column],
     pub statics: &'static [Column],
     pub cells: &'static [Column],
+    /// Rows of a stage are written when those of lower stages are acknowledged, of their own batch and of all
+    /// earlier ones: what readers trust comes last.
+    pub stage: Stage,
+    pub writing: Writing,
+}
+
+/// How a table's rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// Overwritten in place: timestamp base + offset, every cell set.
+    InPlace,
+    /// The same, and what a batch changed in one database partition is one mutation, however large: one origin
+    /// covers it.
+    InPlaceWhole,
+    /// Once, with the record's time as timestamp and a time to live: cells that are null are left unset.
+    Append,
+}
+
+/// When rows are written, see [`Table::stage`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    First,
+    Second,
+    Last,
+}
+
+impl Stage {
+    pub const ALL: [Self; 3] = [Self::First, Self::Second, Self::Last];
 }
 
 /// Every table of the product.
-pub const TABLES: &[&Table] =
-    &[&presence::PRESENCE, &checkpoint::CHECKPOINTS, &progress::PROGRESS, &progress::OWNERS];
+pub const TABLES: &[&Table] = &[
+    &presence::PRESENCE,
+    &checkpoint::CHECKPOINTS,
+    &progress::PROGRESS,
+    &progress::OWNERS,
+    &conversation::CONVERSATIONS,
+    &message::MESSAGES,
+    &inbox::INBOX,
+    &inbox::WINDOWS,
+    &inbox::HEADS,
+    &cursor::CURSORS,
+];
+
+pub use cells::CellError;
 
 /// Shorthand for descriptions.
 pub(crate) const fn column(name: &'static str, kind: Kind) -> Column {

@@ -1,29 +1,28 @@
 //! The task of one input partition: its records in order, its positions, and what its fold has brought about
 //! since the last transaction was closed. Pure and synchronous; tasks of one engine may fold side by side.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    mem,
-};
+use std::{collections::VecDeque, mem};
 
 use crate::{
-    effect::{Output, Refresh},
+    effect::Output,
+    limits::PART_ROWS_MAX,
     log::{Chunk, FetchId, Offset, PartitionId},
     processor::{Checkpoint, Fold, RestoreError, Step},
     store::{Query, Row},
+    table::Stage,
 };
 
 pub mod checkpoint;
 pub mod metadata;
 pub mod opening;
+pub mod owed;
 
 use checkpoint::Checkpoints;
 use opening::{HaltReason, Start};
+use owed::{Ledger, Released};
 
 /// Records that are looked at ahead of one whose keys are missing, so that one read serves many.
 const LOOK_AHEAD_MAX: usize = 8_192;
-/// Rows that are read at a time to be written again.
-const REFRESH_ROUND_MAX: usize = 256;
 
 /// Consumed = applied + filtered + dead-lettered + forwarded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,8 +108,8 @@ pub struct Task<F> {
     /// Reads that the engine is to submit.
     pub wanted: Vec<Query>,
     pub halted: Option<HaltReason>,
-    /// Statements of each batch that the store has not acknowledged.
-    unacknowledged: BTreeMap<u64, Owed>,
+    /// Rows of committed batches that the store has not acknowledged.
+    owed: Ledger,
     /// The position up to which all rows are in the store, and the beacon time there.
     pub stored_rows: Offset,
     pub as_of_ms: Option<i64>,
@@ -119,24 +118,6 @@ pub struct Task<F> {
     cursor: usize,
     queued_bytes: usize,
     position: Offset,
-}
-
-/// A committed batch whose rows are not all in the store.
-#[derive(Debug)]
-struct Owed {
-    writes: usize,
-    position: Offset,
-    as_of_ms: Option<i64>,
-    refreshes: VecDeque<Refresh>,
-    checkpoints: Vec<(u32, Checkpoint)>,
-}
-
-/// What may be done now that the store has acknowledged something.
-#[derive(Debug, Default)]
-pub struct Released {
-    /// Rows of a batch to be read and written again, each key once: all rows below are in the store.
-    pub refreshes: Vec<(u64, Refresh)>,
-    pub checkpoints: Vec<(u32, Checkpoint)>,
 }
 
 impl<F: Fold> Task<F> {
@@ -165,7 +146,7 @@ impl<F: Fold> Task<F> {
             waiting: 0,
             wanted: Vec::new(),
             halted: None,
-            unacknowledged: BTreeMap::new(),
+            owed: Ledger::default(),
             as_of_ms: None,
             queue: VecDeque::new(),
             cursor: 0,
@@ -210,7 +191,10 @@ impl<F: Fold> Task<F> {
         while let Some(chunk) = self.queue.front() {
             let size_bytes = chunk.size_bytes();
             while self.cursor < chunk.len() {
-                if self.open.counts.consumed() >= records_max || self.open.size_bytes() >= bytes_max {
+                if self.open.counts.consumed() >= records_max
+                    || self.open_bytes() >= bytes_max
+                    || self.open.output.rows.len() >= PART_ROWS_MAX
+                {
                     return;
                 }
                 let record = chunk.get(self.cursor);
@@ -278,76 +262,63 @@ impl<F: Fold> Task<F> {
         }
         for bucket in self.checkpoints.due(&self.buckets, now_ms, round_ms) {
             self.checkpoints.taken(bucket);
-            let checkpoint = self.fold.checkpoint(bucket);
-            self.open.checkpoints.push((bucket, checkpoint));
+            if let Some(checkpoint) = self.fold.checkpoint(bucket) {
+                self.open.checkpoints.push((bucket, checkpoint));
+            }
         }
     }
 
     /// Ends the open part; what is folded from here on belongs to batch `next`.
     pub fn close(&mut self, next: u64) -> Part {
+        self.fold.close(&mut self.open.output);
         self.open.as_of_ms = self.fold.seen_beacon().map(|beacon| beacon.time_ms);
         self.fold.begin_batch(next);
         mem::replace(&mut self.open, Part::new(self.start.base_us, self.position))
     }
 
-    /// A batch was committed: `writes` acknowledgements are owed for its rows before what follows from them.
-    pub fn owe(&mut self, batch: u64, writes: usize, part: Part) -> Released {
+    /// Bytes that the open part owes to the log and to the store, what the fold holds back included.
+    fn open_bytes(&self) -> usize {
+        self.open.size_bytes() + self.fold.held_back_bytes()
+    }
+
+    /// Whether somebody waits for what the open part brings about.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        self.open.is_urgent() || self.fold.held_back_bytes() > 0
+    }
+
+    /// A batch was committed: its rows are owed to the store.
+    pub fn owe(&mut self, batch: u64, part: Part) -> Released {
         self.committed = self.committed.max(part.position);
         self.counts.add(&part.counts);
-        let Part { position, as_of_ms, checkpoints, output, .. } = part;
-        let refreshes = output.refreshes.into();
-        self.unacknowledged.insert(batch, Owed { writes, position, as_of_ms, refreshes, checkpoints });
-        self.settle()
+        let released = self.owed.owe(batch, part);
+        self.settled(released)
     }
 
     /// The store acknowledged one of a batch's writes.
-    pub fn acknowledge(&mut self, batch: u64) -> Released {
-        if let Some(owed) = self.unacknowledged.get_mut(&batch) {
-            owed.writes = owed.writes.saturating_sub(1);
-        }
-        self.settle()
+    pub fn acknowledge(&mut self, batch: u64, stage: Stage) -> Released {
+        let released = self.owed.acknowledge(batch, stage);
+        self.settled(released)
     }
 
-    /// Batches are settled in order: a later one whose rows are in the store waits for the earlier ones, so
-    /// that a row is read for its refresh only when everything below is in the store.
-    fn settle(&mut self) -> Released {
-        let mut released = Released::default();
-        while let Some(mut first) = self.unacknowledged.first_entry() {
-            if first.get().writes > 0 {
-                break;
-            }
-            let batch = *first.key();
-            let round = next_round(&mut first.get_mut().refreshes);
-            if !round.is_empty() {
-                first.get_mut().writes = round.len();
-                released.refreshes.extend(round.into_iter().map(|refresh| (batch, refresh)));
-                break;
-            }
-            let owed = first.remove();
-            self.stored_rows = owed.position;
-            self.as_of_ms = owed.as_of_ms.or(self.as_of_ms);
-            self.fold.acknowledged(batch);
-            released.checkpoints.extend(owed.checkpoints);
+    fn settled(&mut self, released: Released) -> Released {
+        for settled in &released.settled {
+            self.stored_rows = settled.position;
+            self.as_of_ms = settled.as_of_ms.or(self.as_of_ms);
+            self.fold.acknowledged(settled.batch);
         }
         released
+    }
+
+    /// Bytes of committed rows that wait for others to be acknowledged.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.owed.waiting_bytes()
     }
 
     /// Whether the store owes nothing.
     #[must_use]
     pub fn is_stored(&self) -> bool {
-        self.unacknowledged.is_empty()
+        self.owed.is_empty()
     }
-}
-
-/// Takes refreshes from the front while their rows differ: two of one row are read one after the other.
-fn next_round(refreshes: &mut VecDeque<Refresh>) -> Vec<Refresh> {
-    let mut keys = BTreeSet::new();
-    let mut round = Vec::new();
-    while let Some(refresh) = refreshes.front()
-        && round.len() < REFRESH_ROUND_MAX
-        && keys.insert((refresh.table.name, refresh.partition.clone(), refresh.clustering.clone()))
-    {
-        round.extend(refreshes.pop_front());
-    }
-    round
 }

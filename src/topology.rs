@@ -73,15 +73,21 @@ impl fmt::Display for Topic {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProcessorKind {
     Presence,
+    Conversation,
+    Inbox,
+    Cursor,
 }
 
 impl ProcessorKind {
-    pub const ALL: [Self; 1] = [Self::Presence];
+    pub const ALL: [Self; 4] = [Self::Presence, Self::Conversation, Self::Inbox, Self::Cursor];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Presence => "presence",
+            Self::Conversation => "conversation",
+            Self::Inbox => "inbox",
+            Self::Cursor => "cursor",
         }
     }
 
@@ -94,6 +100,9 @@ impl ProcessorKind {
     pub const fn input(self) -> Topic {
         match self {
             Self::Presence => Topic::Heartbeats,
+            Self::Conversation => Topic::Sends,
+            Self::Inbox => Topic::Deliveries,
+            Self::Cursor => Topic::Receipts,
         }
     }
 
@@ -108,7 +117,16 @@ impl ProcessorKind {
                 Topic::Sessions,
                 Topic::DeadLetters,
             ],
+            Self::Conversation => &[Topic::Sends, Topic::Deliveries, Topic::DeadLetters],
+            Self::Inbox => &[Topic::Inbox, Topic::DeadLetters],
+            Self::Cursor => &[Topic::Receipts, Topic::Cursors, Topic::DeadLetters],
         }
+    }
+
+    /// Whether its tables are partitioned by buckets; those of conversations are by conversation.
+    #[must_use]
+    pub const fn has_buckets(self) -> bool {
+        !matches!(self, Self::Conversation)
     }
 }
 
@@ -173,6 +191,12 @@ impl Topology {
             .get(&processor)
             .copied()
             .unwrap_or_else(|| panic!("processor {processor} is in the checked topology"))
+    }
+
+    /// The bucket of `key` in the tables of `processor`.
+    #[must_use]
+    pub fn bucket(&self, processor: ProcessorKind, key: &[u8]) -> u32 {
+        id::bucket_of(key, self.buckets(processor))
     }
 
     /// The partition of `key` in `topic`.

@@ -14,7 +14,7 @@ use crate::{
     http::status::Status,
     kafka::{KafkaLog, KafkaTopics, config::KafkaConfig, topics::KafkaTopicAdmin},
     log::PartitionId,
-    processor::{Fold, presence::Presence},
+    processor::{Fold, conversation::Conversation, cursor::Cursor, inbox::Inbox, presence::Presence},
     topology::{ProcessorKind, Topology},
     worker::{Worker, report},
 };
@@ -155,6 +155,9 @@ impl Halts {
 fn start(processor: ProcessorKind, work: &Work) -> Result<Worker, CliError> {
     match processor {
         ProcessorKind::Presence => start_fold::<Presence>(work),
+        ProcessorKind::Conversation => start_fold::<Conversation>(work),
+        ProcessorKind::Inbox => start_fold::<Inbox>(work),
+        ProcessorKind::Cursor => start_fold::<Cursor>(work),
     }
 }
 
@@ -172,6 +175,7 @@ fn start_fold<F: Fold>(work: &Work) -> Result<Worker, CliError> {
         name,
         incarnation: uuid::Uuid::now_v7().simple().to_string(),
         parameters: work.config.presence.clone(),
+        retention: work.config.retention,
         session_timeout_ms: i64::try_from(kafka.session_timeout.as_millis()).unwrap_or(i64::MAX),
         pace: Pace::default(),
     };

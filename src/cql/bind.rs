@@ -21,6 +21,8 @@ use crate::{
 pub(super) struct WriteValues<'a> {
     pub(super) partition: &'a [Value],
     pub(super) statement: &'a Statement,
+    /// Of a table whose rows are written once: what is null was never there, and needs no tombstone.
+    pub(super) unset_nulls: bool,
 }
 
 /// The bound values of a read; of a read by keys, those of `keys`.
@@ -39,7 +41,14 @@ impl SerializeRow for WriteValues<'_> {
         let timestamp = Value::BigInt(*timestamp_us);
         match change {
             Change::Upsert(cells) => {
-                write_all(writer, [self.partition, clustering, cells, &[timestamp]])?;
+                write_all(writer, [self.partition, clustering])?;
+                for cell in cells {
+                    match cell {
+                        Value::Null if self.unset_nulls => drop(writer.make_cell_writer().set_unset()),
+                        value => write(writer.make_cell_writer(), value)?,
+                    }
+                }
+                write_all(writer, [&[timestamp]])?;
             }
             Change::Statics(cells) => write_all(writer, [self.partition, cells, &[timestamp]])?,
             Change::Delete => return write_delete(context, writer, timestamp, self.partition, clustering),
@@ -77,6 +86,10 @@ impl SerializeRow for ReadValues<'_> {
             Select::Slice { prefix, after, limit, .. } => {
                 let limit = Value::Int(i32::try_from(*limit).unwrap_or(i32::MAX));
                 write_all(writer, [prefix, after.as_slice(), &[limit]])?;
+            }
+            Select::Page { after, limit } => {
+                let limit = Value::Int(i32::try_from(*limit).unwrap_or(i32::MAX));
+                write_all(writer, [after.as_slice(), &[limit]])?;
             }
             Select::Keys(_) => write_keys(writer.make_cell_writer(), self.keys)?,
             Select::Statics => {}
@@ -142,21 +155,24 @@ fn check_count(
     if given == taken { Ok(()) } else { Err(SerializationError::new(Miscounted { given, taken })) }
 }
 
-/// Reads a row whose columns are `clustering`, then `cells`. `None` stands for the statics of a partition
+/// Reads a row whose columns are `statics`, `clustering`, then `cells`; the static cells come first in the
+/// answer. `None` stands for the statics of a partition
 /// that has no row: their clustering is null.
 ///
 /// # Errors
 /// With a sentence about the column, when a value is not of the column's kind: the table is not as described.
 pub(super) fn read_row(
     mut row: ColumnIterator<'_, '_>,
+    statics: &[Column],
     clustering: &[Column],
     cells: &[Column],
-) -> Result<Option<Row>, String> {
+) -> Result<(Box<[Value]>, Option<Row>), String> {
     let mut read = |columns: &[Column]| {
         columns.iter().map(|column| read_column(&mut row, *column)).collect::<Result<Box<[_]>, _>>()
     };
+    let statics = read(statics)?;
     let row = Row { clustering: read(clustering)?, cells: read(cells)? };
-    Ok((!row.clustering.contains(&Value::Null)).then_some(row))
+    Ok((statics, (!row.clustering.contains(&Value::Null)).then_some(row)))
 }
 
 fn read_column(row: &mut ColumnIterator<'_, '_>, column: Column) -> Result<Value, String> {

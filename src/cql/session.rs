@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     store::{Query, Row, Select, StoreError, StoreErrorClass, WriteBatch},
-    table::{Column, Table, Value},
+    table::{Column, Table, Value, Writing},
 };
 
 use super::{
@@ -103,7 +103,8 @@ impl Cql {
     async fn send_single(&self, batch: &WriteBatch) -> Result<QueryResult, ExecutionError> {
         let statement = &batch.statements[0];
         let prepared = self.prepared(batch.table, Shape::of_statement(statement)).await?;
-        let values = WriteValues { partition: &batch.partition, statement };
+        let unset_nulls = batch.table.writing == Writing::Append;
+        let values = WriteValues { partition: &batch.partition, statement, unset_nulls };
         self.shared.session.execute_unpaged(&prepared, values).await
     }
 
@@ -113,6 +114,7 @@ impl Cql {
         let mut shapes: Vec<(Shape, Arc<PreparedStatement>)> = Vec::with_capacity(4);
         let mut statements = Vec::with_capacity(batch.statements.len());
         let mut values = Vec::with_capacity(batch.statements.len());
+        let unset_nulls = batch.table.writing == Writing::Append;
         for statement in &batch.statements {
             let shape = Shape::of_statement(statement);
             let known = shapes.iter().position(|(known, _)| *known == shape);
@@ -125,7 +127,7 @@ impl Cql {
             };
             let prepared = PreparedStatement::clone(&shapes[index].1);
             statements.push(BatchStatement::PreparedStatement(prepared));
-            values.push(WriteValues { partition: &batch.partition, statement });
+            values.push(WriteValues { partition: &batch.partition, statement, unset_nulls });
         }
         let mut unlogged = Batch::new_with_statements(BatchType::Unlogged, statements);
         unlogged.set_is_idempotent(true);
@@ -138,10 +140,16 @@ impl Cql {
         match &query.select {
             // CQL refuses a limit of 0.
             Select::Slice { limit: 0, .. } => Ok(Vec::new()),
-            Select::Slice { .. } => self.fetch(query, &[], query.table.clustering, query.table.cells).await,
+            Select::Slice { .. } => {
+                self.fetch(query, &[], [&[], query.table.clustering, query.table.cells]).await
+            }
+            Select::Page { .. } => {
+                let Table { statics, clustering, cells, .. } = query.table;
+                self.fetch(query, &[], [statics, clustering, cells]).await
+            }
             Select::Keys(keys) => self.read_keys(query, keys).await,
             Select::Statics => {
-                let mut rows = self.fetch(query, &[], &[], query.table.statics).await?;
+                let mut rows = self.fetch(query, &[], [&[], &[], query.table.statics]).await?;
                 // A partition that has rows but no statics answers with nulls.
                 rows.retain(|row| row.cells.iter().any(|cell| *cell != Value::Null));
                 Ok(rows)
@@ -155,7 +163,7 @@ impl Cql {
         keys.dedup();
         let mut rows = Vec::with_capacity(keys.len());
         for keys in keys.chunks(KEYS_PER_STATEMENT) {
-            let mut found = self.fetch(query, keys, query.table.clustering, query.table.cells).await?;
+            let mut found = self.fetch(query, keys, [&[], query.table.clustering, query.table.cells]).await?;
             found.sort_unstable_by(|a, b| a.clustering.cmp(&b.clustering));
             rows.append(&mut found);
         }
@@ -167,8 +175,7 @@ impl Cql {
         &self,
         query: &Query,
         keys: &[&[Value]],
-        clustering: &[Column],
-        cells: &[Column],
+        [statics, clustering, cells]: [&[Column]; 3],
     ) -> Result<Vec<Row>, StoreError> {
         let failed = |error: &ExecutionError| self.report("a read of", query.table, error);
         let unreadable = |problem: String| {
@@ -191,7 +198,11 @@ impl Cql {
                 result.rows::<ColumnIterator<'_, '_>>().map_err(|error| unreadable(error.to_string()))?;
             for row in columns {
                 let row = row.map_err(|error| unreadable(error.to_string()))?;
-                rows.extend(read_row(row, clustering, cells).map_err(unreadable)?);
+                let (statics, row) = read_row(row, statics, clustering, cells).map_err(unreadable)?;
+                if rows.is_empty() && statics.iter().any(|cell| *cell != Value::Null) {
+                    rows.push(Row { clustering: Box::default(), cells: statics });
+                }
+                rows.extend(row);
             }
             match next.into_paging_control_flow() {
                 ControlFlow::Break(()) => return Ok(rows),

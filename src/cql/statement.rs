@@ -15,12 +15,13 @@ use scylla::{
 use tokio::sync::OnceCell;
 
 use crate::{
+    limits::PAGE_ROWS_MAX,
     store::{Change, Select, Statement},
     table::{Column, Kind, Table},
 };
 
 /// Rows of a page. A blob may be as large as a chunk of a checkpoint, so that pages of those are short.
-const PAGE_ROWS: i32 = 1_000;
+const PAGE_ROWS: i32 = PAGE_ROWS_MAX as i32;
 const PAGE_ROWS_OF_BLOBS: i32 = 16;
 
 /// What distinguishes the statements of one table.
@@ -30,6 +31,7 @@ pub(super) enum Shape {
     Statics { ttl: bool },
     Delete,
     ReadSlice { prefix: usize, after: bool, descending: bool },
+    ReadPage { after: bool },
     ReadKeys,
     ReadStatics,
 }
@@ -49,6 +51,7 @@ impl Shape {
             Select::Slice { prefix, after, descending, .. } => {
                 Self::ReadSlice { prefix: prefix.len(), after: after.is_some(), descending: *descending }
             }
+            Select::Page { after, .. } => Self::ReadPage { after: after.is_some() },
             Select::Keys(_) => Self::ReadKeys,
             Select::Statics => Self::ReadStatics,
         }
@@ -64,7 +67,13 @@ impl Shape {
                 let keys = equal([table.partition, table.clustering].concat().iter());
                 format!("DELETE FROM {name} USING TIMESTAMP ? WHERE {keys}")
             }
-            Self::ReadSlice { prefix, after, descending } => slice(&name, table, prefix, after, descending),
+            Self::ReadSlice { prefix, after, descending } => {
+                slice(&name, &row_columns(table), table, prefix, after, descending)
+            }
+            Self::ReadPage { after } => {
+                let columns = names(table.statics.iter().chain(table.clustering).chain(table.cells));
+                slice(&name, &columns, table, 0, after, false)
+            }
             Self::ReadKeys => {
                 let keys = names(table.clustering.iter());
                 // One column is compared with a list of values, several with a list of tuples.
@@ -87,9 +96,16 @@ fn insert(name: &str, columns: &[&[Column]], ttl: bool) -> String {
     format!("INSERT INTO {name} ({}) VALUES ({marks}) USING TIMESTAMP ?{ttl}", names(columns.iter()))
 }
 
-fn slice(name: &str, table: &Table, prefix: usize, after: bool, descending: bool) -> String {
+fn slice(
+    name: &str,
+    columns: &str,
+    table: &Table,
+    prefix: usize,
+    after: bool,
+    descending: bool,
+) -> String {
     let keys = table.partition.iter().chain(&table.clustering[..prefix.min(table.clustering.len())]);
-    let mut text = format!("SELECT {} FROM {name} WHERE {}", row_columns(table), equal(keys));
+    let mut text = format!("SELECT {columns} FROM {name} WHERE {}", equal(keys));
     if let Some(next) = table.clustering.get(prefix).filter(|_| after) {
         let _ = write!(text, " AND \"{}\" {} ?", next.name, if descending { "<" } else { ">" });
     }

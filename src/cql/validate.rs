@@ -2,6 +2,7 @@
 //! silence.
 
 use crate::{
+    limits::PAGE_ROWS_MAX,
     store::{Change, Query, Select, Statement, StoreError, WriteBatch},
     table::{Column, Kind, Table, Value},
 };
@@ -71,6 +72,13 @@ fn check_select(table: &Table, select: &Select) -> Result<(), String> {
             };
             check_key("clustering", &columns[..prefix.len()], prefix)?;
             check_key("clustering", &columns[prefix.len()..], after.as_slice())
+        }
+        Select::Page { after, limit } => {
+            if !(1..=PAGE_ROWS_MAX).contains(limit) {
+                return Err(format!("a page has 1 to {PAGE_ROWS_MAX} rows"));
+            }
+            let first = table.clustering.get(..after.iter().len()).unwrap_or_default();
+            check_key("clustering", first, after.as_slice())
         }
         Select::Keys(keys) => keys.iter().try_for_each(|key| check_key("clustering", table.clustering, key)),
         Select::Statics if table.statics.is_empty() => Err("the table has no static columns".into()),

@@ -94,9 +94,18 @@ pub(super) fn read(
     let partition = partition_key(table, &query.partition)?;
     match &query.select {
         Select::Statics => {
-            let key = [&partition[..], &[STATICS]].concat();
-            let row = read_row(snapshot, &space, (table, table.statics), &key, now_ms)?;
-            Ok(row.map(|cells| Row { clustering: Box::default(), cells }).into_iter().collect())
+            let statics = read_statics(snapshot, &space, table, &partition, now_ms)?;
+            Ok(statics.into_iter().collect())
+        }
+        Select::Page { after, limit } => {
+            let range = slice_range(table, &partition, &[], after.as_ref(), false)?;
+            let mut rows =
+                read_range(snapshot, &space, table, &partition, range, (false, *limit as usize), now_ms)?;
+            if after.is_none() || !rows.is_empty() {
+                let statics = read_statics(snapshot, &space, table, &partition, now_ms)?;
+                rows.splice(0..0, statics);
+            }
+            Ok(rows)
         }
         Select::Keys(clusterings) => {
             let mut keys = Vec::with_capacity(clusterings.len());
@@ -116,21 +125,47 @@ pub(super) fn read(
         }
         Select::Slice { prefix, after, descending, limit } => {
             let range = slice_range(table, &partition, prefix, after.as_ref(), *descending)?;
-            let mut entries = snapshot.range(&space, range);
-            let mut rows = Vec::new();
-            while rows.len() < *limit as usize {
-                let Some(entry) = (if *descending { entries.next_back() } else { entries.next() }) else {
-                    break;
-                };
-                let (key, bytes) = entry.into_inner().map_err(|error| broken(error.into()))?;
-                if let Some(cells) = live_cells(table, table.cells, &bytes, now_ms)? {
-                    let clustering = clustering_of(table, &key[partition.len() + 1..])?;
-                    rows.push(Row { clustering, cells });
-                }
-            }
-            Ok(rows)
+            let order = (*descending, *limit as usize);
+            read_range(snapshot, &space, table, &partition, range, order, now_ms)
         }
     }
+}
+
+/// The live rows in a range of keys, at most `limit`.
+fn read_range(
+    snapshot: &Snapshot,
+    space: &Keyspace,
+    table: &Table,
+    partition: &[u8],
+    range: KeyRange,
+    (descending, limit): (bool, usize),
+    now_ms: i64,
+) -> Result<Vec<Row>, StoreError> {
+    let mut entries = snapshot.range(space, range);
+    let mut rows = Vec::new();
+    while rows.len() < limit {
+        let Some(entry) = (if descending { entries.next_back() } else { entries.next() }) else {
+            break;
+        };
+        let (key, bytes) = entry.into_inner().map_err(|error| broken(error.into()))?;
+        if let Some(cells) = live_cells(table, table.cells, &bytes, now_ms)? {
+            let clustering = clustering_of(table, &key[partition.len() + 1..])?;
+            rows.push(Row { clustering, cells });
+        }
+    }
+    Ok(rows)
+}
+
+fn read_statics(
+    snapshot: &Snapshot,
+    space: &Keyspace,
+    table: &Table,
+    partition: &[u8],
+    now_ms: i64,
+) -> Result<Option<Row>, StoreError> {
+    let key = [partition, &[STATICS]].concat();
+    let row = read_row(snapshot, space, (table, table.statics), &key, now_ms)?;
+    Ok(row.map(|cells| Row { clustering: Box::default(), cells }))
 }
 
 type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);

@@ -5,7 +5,7 @@ use std::mem;
 use super::{Engine, Executor, Exit, InFlight, Leaving, Producer, Purpose, requests::Question};
 use crate::{
     limits::{
-        POLL_BYTES_MAX, POLL_RECORDS_MAX, TRANSACTION_INPUT_RECORDS_MAX, TRANSACTION_OUTPUT_BYTES_MAX,
+        PART_OUTPUT_BYTES_MAX, POLL_BYTES_MAX, POLL_RECORDS_MAX, TRANSACTION_INPUT_RECORDS_MAX, TRANSACTION_OUTPUT_BYTES_MAX,
         UNFOLDED_BYTES_MAX, UNSTORED_BYTES_MAX,
     },
     log::{
@@ -13,7 +13,7 @@ use crate::{
         TransactionStep,
     },
     processor::Fold,
-    task::{Part, Task, metadata::OffsetMetadata, opening::Start},
+    task::{Task, metadata::OffsetMetadata, opening::Start},
 };
 
 /// The pause before state is restored after a transaction that did not commit, and before a producer is
@@ -27,7 +27,7 @@ impl<F: Fold> Engine<F> {
     pub(super) fn fold(&mut self, executor: &impl Executor) {
         let share = self.tasks.len().max(1);
         let records_max = (TRANSACTION_INPUT_RECORDS_MAX / share) as u64;
-        let bytes_max = TRANSACTION_OUTPUT_BYTES_MAX / share;
+        let bytes_max = (TRANSACTION_OUTPUT_BYTES_MAX / share).min(PART_OUTPUT_BYTES_MAX);
         let ready: Vec<_> = self.tasks.values_mut().filter(|task| task.is_ready()).collect();
         if !ready.is_empty() {
             executor.each(ready, |task: &mut Task<F>| task.fold_queued(records_max, bytes_max));
@@ -51,7 +51,7 @@ impl<F: Fold> Engine<F> {
     pub(super) fn poll(&mut self) {
         let queued: usize = self.tasks.values().map(Task::queued_bytes).sum();
         let reading = self.tasks.values().any(|task| task.halted.is_none());
-        let room = queued < UNFOLDED_BYTES_MAX && self.unstored_bytes < UNSTORED_BYTES_MAX;
+        let room = queued < UNFOLDED_BYTES_MAX && self.unstored_bytes() < UNSTORED_BYTES_MAX;
         if reading && room && !self.polling && self.leaving == Leaving::No && !self.revoking {
             self.polling = true;
             let wait_ms = self.config.pace.poll_wait_ms;
@@ -77,6 +77,22 @@ impl<F: Fold> Engine<F> {
         }
         if self.batch_is_due() {
             self.close_batch();
+        } else if self.now.boot_ms - self.sent_ms >= self.config.pace.idle_commit_ms {
+            self.commit_what_is_stored();
+        }
+    }
+
+    /// Commits the offsets of partitions whose stored position has moved since their metadata last said it.
+    fn commit_what_is_stored(&mut self) {
+        let behind = self.progress.iter().filter(|(_, pace)| pace.stated.0 > pace.committed);
+        let offsets: Vec<_> = behind
+            .filter_map(|(partition, _)| {
+                let task = self.tasks.get(partition)?;
+                Some((*partition, self.commit_of(*partition, task, task.committed)))
+            })
+            .collect();
+        if !offsets.is_empty() {
+            self.send(Purpose::Idle, vec![TransactionStep::Offsets(offsets)]);
         }
     }
 
@@ -110,7 +126,7 @@ impl<F: Fold> Engine<F> {
         let parts = || self.tasks.values().map(|task| &task.open);
         let records: u64 = parts().map(|part| part.counts.consumed()).sum();
         self.now.boot_ms - since_ms >= self.config.pace.quiet_commit_ms
-            || parts().any(Part::is_urgent)
+            || self.tasks.values().any(Task::is_urgent)
             || records as usize >= TRANSACTION_INPUT_RECORDS_MAX / 2
     }
 
@@ -148,7 +164,17 @@ impl<F: Fold> Engine<F> {
 
     fn send(&mut self, purpose: Purpose, steps: Vec<TransactionStep>) {
         let Some(assignment) = self.assignment.as_ref().map(|assignment| assignment.id) else { return };
+        let offsets = steps.iter().filter_map(|step| match step {
+            TransactionStep::Offsets(offsets) => Some(offsets),
+            TransactionStep::Records(_) => None,
+        });
+        for (partition, _) in offsets.flatten() {
+            if let Some(pace) = self.progress.get_mut(partition) {
+                pace.committed = pace.stated.0;
+            }
+        }
         let id = self.next_id();
+        self.sent_ms = self.now.boot_ms;
         self.in_flight = Some(InFlight { id, purpose: Some(purpose) });
         self.log(LogCommand::Transact(Transaction { id, assignment, steps }));
     }
@@ -187,7 +213,7 @@ impl<F: Fold> Engine<F> {
                     }
                 }
                 Some(Purpose::Proof) => self.release_held(),
-                None => {}
+                Some(Purpose::Idle) | None => {}
             },
             TransactionOutcome::Aborted { reason } => {
                 if purpose.is_some() {

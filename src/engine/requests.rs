@@ -9,7 +9,8 @@ use crate::{
     log::{PartitionId, RequestId},
     processor::Fold,
     store::{Query, Row, StoreCommand, StoreError, StoreErrorClass, WriteBatch},
-    task::opening::HaltReason,
+    table::Stage,
+    task::{Task, opening::HaltReason},
 };
 
 /// The first pause before a question is asked again, and the longest.
@@ -33,6 +34,7 @@ pub(super) enum Question {
     /// Rows of a committed batch.
     Rows {
         batch: u64,
+        stage: Stage,
     },
     /// A row that is to be written again.
     Refresh {
@@ -83,7 +85,7 @@ impl<F: Fold> Engine<F> {
     }
 
     pub(super) fn write(&mut self, partition: PartitionId, question: Question, batch: WriteBatch) {
-        self.unstored_bytes += batch.size_bytes();
+        self.writing_bytes += batch.size_bytes();
         let demand = Demand::Write(Arc::new(batch));
         self.submit(Pending { partition, question, demand, attempt: 0 });
     }
@@ -123,7 +125,7 @@ impl<F: Fold> Engine<F> {
     fn answered(&mut self, request: RequestId) -> Option<Pending> {
         let pending = self.pending.remove(&request)?;
         if let Demand::Write(batch) = &pending.demand {
-            self.unstored_bytes -= batch.size_bytes();
+            self.writing_bytes -= batch.size_bytes();
         }
         Some(pending)
     }
@@ -152,7 +154,7 @@ impl<F: Fold> Engine<F> {
         match question {
             Question::Owner => self.owner_written(partition),
             Question::FirstRow => self.first_row_written(partition),
-            Question::Rows { batch } | Question::Refresh { batch, .. } => self.acknowledge(partition, batch),
+            Question::Rows { batch, stage } => self.acknowledge(partition, batch, stage),
             Question::CheckpointChunk { bucket } => self.chunk_written(partition, bucket),
             Question::CheckpointHeader { bucket } => self.header_written(partition, bucket),
             Question::ProgressWrite => self.progress_written(partition),
@@ -160,6 +162,7 @@ impl<F: Fold> Engine<F> {
             | Question::Progress
             | Question::Decision
             | Question::Checkpoint { .. }
+            | Question::Refresh { .. }
             | Question::Keys => {}
         }
     }
@@ -196,13 +199,18 @@ impl<F: Fold> Engine<F> {
         self.pending.clear();
         self.retries.clear();
         self.held.clear();
-        self.unstored_bytes = 0;
+        self.writing_bytes = 0;
     }
 
     /// Whether a partition's decision is being read already.
     pub(super) fn is_looking(&self, partition: PartitionId) -> bool {
         let mut questions = self.pending.values().filter(|pending| pending.partition == partition);
         questions.any(|pending| matches!(pending.question, Question::Decision))
+    }
+
+    /// Bytes of committed rows that are not acknowledged, those included that wait for others.
+    pub(super) fn unstored_bytes(&self) -> usize {
+        self.writing_bytes + self.tasks.values().map(Task::waiting_bytes).sum::<usize>()
     }
 
     /// Whether the store has refused or left unanswered what it was asked.

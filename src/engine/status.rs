@@ -81,7 +81,7 @@ impl<F: Fold> Engine<F> {
             processor: F::KIND,
             partitions,
             missing,
-            unstored_bytes: self.unstored_bytes,
+            unstored_bytes: self.unstored_bytes(),
             restores: self.restores,
             last_trouble: self.last_trouble.clone(),
         }
@@ -150,7 +150,7 @@ impl<F: Fold> Engine<F> {
                 Some(Missing { part, why })
             })
             .collect();
-        if self.unstored_bytes >= UNSTORED_BYTES_MAX || self.store_in_trouble() {
+        if self.unstored_bytes() >= UNSTORED_BYTES_MAX || self.store_in_trouble() {
             let why = format!("the store does not keep up or does not answer ({trouble})");
             missing.push(Missing { part: format!("{name}.store"), why });
         }

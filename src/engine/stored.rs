@@ -1,20 +1,21 @@
 //! After the commit: rows until they are acknowledged, then the checkpoints taken with them, then the
 //! `progress` row, and only then the metadata of later offsets.
 
-use std::collections::BTreeMap;
-
 use super::{Engine, requests::Question};
 use crate::{
-    effect::{Refresh, RowWrite},
-    limits::STORE_BATCH_BYTES_MAX,
+    effect::Refresh,
     log::{Offset, PartitionId},
     processor::{Checkpoint, Fold, Refreshed},
     store::{Query, Row, Select, WriteBatch},
     table::{
-        Value,
+        Stage,
         progress::{ProgressRow, progress_write},
     },
-    task::{Part, Released, opening::Start},
+    task::{
+        Part,
+        opening::Start,
+        owed::{REFRESHED, Released},
+    },
 };
 
 /// A checkpoint on its way: its chunks, then its header.
@@ -30,6 +31,8 @@ pub(super) struct Checkpointing {
 pub(super) struct ProgressPace {
     /// Stored position and resume of the last acknowledged row: what the offsets' metadata may say.
     pub(super) stated: (Offset, Option<String>),
+    /// The stored position that the metadata of the last offset commit says.
+    pub(super) committed: Offset,
     next_at_ms: i64,
     /// The position of the last row written: the next needs a greater one, as its timestamp does.
     position: Offset,
@@ -40,6 +43,7 @@ impl ProgressPace {
     pub(super) fn new(start: &Start, now_ms: i64) -> Self {
         Self {
             stated: (start.stored, start.resume.clone()),
+            committed: start.stored,
             next_at_ms: now_ms,
             // A former owner may have written at any position up to the committed one.
             position: start.committed,
@@ -50,25 +54,25 @@ impl ProgressPace {
 
 impl<F: Fold> Engine<F> {
     pub(super) fn batch_committed(&mut self, number: u64, parts: Vec<(PartitionId, Part)>) {
-        for (partition, mut part) in parts {
-            let writes = database_batches(std::mem::take(&mut part.output.rows));
+        for (partition, part) in parts {
             let Some(task) = self.tasks.get_mut(&partition) else { continue };
-            let released = task.owe(number, writes.len(), part);
-            for batch in writes {
-                self.write(partition, Question::Rows { batch: number }, batch);
-            }
+            let released = task.owe(number, part);
             self.release(partition, released);
         }
     }
 
-    pub(super) fn acknowledge(&mut self, partition: PartitionId, batch: u64) {
+    pub(super) fn acknowledge(&mut self, partition: PartitionId, batch: u64, stage: Stage) {
         if let Some(task) = self.tasks.get_mut(&partition) {
-            let released = task.acknowledge(batch);
+            let released = task.acknowledge(batch, stage);
             self.release(partition, released);
         }
     }
 
     fn release(&mut self, partition: PartitionId, released: Released) {
+        for (batch, write) in released.writes {
+            let stage = write.table.stage;
+            self.write(partition, Question::Rows { batch, stage }, write);
+        }
         for (batch, refresh) in released.refreshes {
             let select = Select::Keys(vec![refresh.clustering.clone()]);
             let query = Query { table: refresh.table, partition: refresh.partition.clone(), select };
@@ -91,9 +95,9 @@ impl<F: Fold> Engine<F> {
                     partition: refresh.partition.clone(),
                     statements: vec![statement],
                 };
-                self.write(partition, Question::Rows { batch }, write);
+                self.write(partition, Question::Rows { batch, stage: REFRESHED }, write);
             }
-            Refreshed::Skip => self.acknowledge(partition, batch),
+            Refreshed::Skip => self.acknowledge(partition, batch, REFRESHED),
             Refreshed::Restore => self.restore("a row is not what the log says"),
         }
     }
@@ -177,35 +181,4 @@ impl<F: Fold> Engine<F> {
             pace.stated = stated;
         }
     }
-}
-
-/// Groups rows by database partition, in the order in which they came. A batch that would be too large for
-/// the database is split, but never between statements of one timestamp: what one record changed stays
-/// together.
-fn database_batches(rows: Vec<RowWrite>) -> Vec<WriteBatch> {
-    let mut groups: BTreeMap<(&'static str, Box<[Value]>), WriteBatch> = BTreeMap::new();
-    for RowWrite { table, partition, statement } in rows {
-        let key = (table.name, partition.clone());
-        let group =
-            groups.entry(key).or_insert_with(|| WriteBatch { table, partition, statements: Vec::new() });
-        group.statements.push(statement);
-    }
-    let mut batches = Vec::new();
-    for WriteBatch { table, partition, statements } in groups.into_values() {
-        let mut batch = WriteBatch { table, partition: partition.clone(), statements: Vec::new() };
-        let mut size_bytes = 0;
-        for statement in statements {
-            let splits =
-                batch.statements.last().is_some_and(|last| last.timestamp_us != statement.timestamp_us);
-            if splits && size_bytes + statement.size_bytes() > STORE_BATCH_BYTES_MAX {
-                let next = WriteBatch { table, partition: partition.clone(), statements: Vec::new() };
-                batches.push(std::mem::replace(&mut batch, next));
-                size_bytes = 0;
-            }
-            size_bytes += statement.size_bytes();
-            batch.statements.push(statement);
-        }
-        batches.push(batch);
-    }
-    batches
 }

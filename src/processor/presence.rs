@@ -9,11 +9,11 @@ use bytes::Bytes;
 use crate::{
     effect::{Output, Refresh},
     log::{Offset, RecordRef},
-    processor::{Checkpoint, Fold, FoldStats, Refreshed, RestoreError, SeenBeacon, Setup, Step},
+    processor::{Checkpoint, Fold, FoldStats, Refreshed, RestoreError, SeenBeacon, Setup, Step, border},
     record::{
         Reason, Refusal,
         beacon::{Beacon, Parameters, encode_beacon},
-        dead_letter::{Sender, dead_letter},
+        dead_letter::Sender,
         heartbeats::{Input, RefusedPart, decode},
     },
     store::{Query, Row},
@@ -108,13 +108,8 @@ impl Fold for Presence {
         fetch::load(&self.routing, &mut self.buckets, self.setup.generation, query, &rows)
     }
 
-    fn checkpoint(&mut self, bucket: u32) -> Checkpoint {
-        // A bucket of another partition is a mistake of the caller; it is as good as empty.
-        let Some(index) = self.routing.index(bucket) else {
-            let empty = checkpoint::encode(&mut Bucket::new(bucket, self.position, 0), &self.clock);
-            return Checkpoint { origin: self.position, resume: self.resume(), bytes: empty };
-        };
-        let bucket = &mut self.buckets[index];
+    fn checkpoint(&mut self, bucket: u32) -> Option<Checkpoint> {
+        let bucket = &mut self.buckets[self.routing.index(bucket)?];
         // The clock changes at beacons only, and a beacon moves the origin of every bucket that it is not
         // below of: so the clock as of a bucket's origin is the present one, or, where the partition has not
         // got to the origin yet, the one that was restored with the bucket.
@@ -124,7 +119,7 @@ impl Fold for Presence {
         }
         .clone();
         let bytes = checkpoint::encode(bucket, &clock);
-        Checkpoint { origin: bucket.origin, resume: clock.to_resume(), bytes }
+        Some(Checkpoint { origin: bucket.origin, resume: clock.to_resume(), bytes })
     }
 
     fn resume(&self) -> String {
@@ -227,7 +222,8 @@ impl Presence {
     fn fold_one(&mut self, record: &RecordRef<'_>, user: &str, act: Act<'_>, output: &mut Output) -> Step {
         let hash = user_hash(user);
         let Some(bucket) = self.routing.bucket(hash) else {
-            return self.send_on(record, self.routing.partition_of(hash), output);
+            let partition = self.routing.partition_of(hash);
+            return border::send_on(&self.setup, Topic::Heartbeats, record, partition, output);
         };
         let Self { setup, clock, buckets, batch, .. } = self;
         let bucket = &mut buckets[bucket];
@@ -244,7 +240,7 @@ impl Presence {
     /// Folds a batch: wholly, or not at all while one of its users is not in memory.
     fn fold_batch(&mut self, record: &RecordRef<'_>, input: &Input<'_>, output: &mut Output) -> Step {
         if let Some(partition) = self.routing.elsewhere(input) {
-            return self.send_on(record, partition, output);
+            return border::send_on(&self.setup, Topic::Heartbeats, record, partition, output);
         }
         let (mut parts, refused) = self.routing.parts(input);
         let any = !parts.is_empty();
@@ -283,35 +279,8 @@ impl Presence {
         }
     }
 
-    fn send_on(&self, record: &RecordRef<'_>, partition: u32, output: &mut Output) -> Step {
-        if routing::was_forwarded(record) {
-            let message = format!(
-                "the record belongs to partition {partition} and was forwarded once already: \
-                 the topic's partition count is not the one in the topology"
-            );
-            self.refuse(record, &Refusal::new(Reason::Invalid, message), &[], output);
-            return Step::DeadLettered;
-        }
-        if output.publishing() {
-            output.publish(routing::forward(record, partition));
-        }
-        Step::Forwarded
-    }
-
     fn refuse(&self, record: &RecordRef<'_>, refusal: &Refusal, parts: &[RefusedPart], output: &mut Output) {
-        if output.publishing() {
-            let Setup { topology, partition, .. } = &self.setup;
-            let input = Topic::Heartbeats;
-            output.publish(dead_letter(
-                topology,
-                input,
-                *partition,
-                record,
-                refusal,
-                parts,
-                Sender::default(),
-            ));
-        }
+        border::refuse(&self.setup, Topic::Heartbeats, record, refusal, parts, Sender::default(), output);
     }
 }
 

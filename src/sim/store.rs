@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
+    limits::PAGE_ROWS_MAX,
     log::RequestId,
     store::{
         Change, Query, Row, Select, Statement, StoreCommand, StoreError, StoreErrorClass, StoreEvent,
@@ -103,6 +104,12 @@ fn check_query(query: &Query) -> Result<(), String> {
         Select::Statics => Ok(()),
         Select::Keys(keys) => {
             keys.iter().try_for_each(|key| check_key(table, "clustering", table.clustering, key, true))
+        }
+        Select::Page { after, limit } => {
+            if *limit == 0 || *limit > PAGE_ROWS_MAX {
+                return Err(format!("{}: a page has 1 to {PAGE_ROWS_MAX} rows", table.name));
+            }
+            check_key(table, "start of a page", table.clustering, after.as_slice(), false)
         }
         Select::Slice { prefix, after, limit, .. } => {
             if *limit == 0 {

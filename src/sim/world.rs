@@ -13,7 +13,7 @@ use fastrand::Rng;
 use super::{Delivery, Keep, Network, PodEvent, PodId, Settings, log::GroupNo};
 use crate::{
     engine::{Command, Engine, EngineConfig, Exit, Now, Pace, Sequential},
-    processor::presence::Presence,
+    processor::{Retention, presence::Presence},
     topology::Topic,
 };
 
@@ -262,6 +262,7 @@ impl World {
                     name,
                     incarnation: format!("pod-{}.{life}", id.0),
                     parameters: self.plan.parameters.clone(),
+                    retention: Retention::default(),
                     session_timeout_ms: Settings::default().session_ms as i64,
                     pace: Pace { checkpoint_round_ms: self.plan.checkpoint_round_ms, ..Pace::default() },
                 };

@@ -9,7 +9,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Column, Kind, Table, Value, column};
+use super::{Column, Kind, Stage, Table, Value, Writing, column};
 use crate::{
     limits::CHECKPOINT_CHUNK_BYTES,
     processor::Checkpoint,
@@ -22,6 +22,8 @@ pub static CHECKPOINTS: Table = Table {
     clustering: &[column("slot", Kind::Int), column("chunk", Kind::Int)],
     statics: &[],
     cells: CELLS,
+    stage: Stage::First,
+    writing: Writing::InPlace,
 };
 
 /// The clustering value of a slot's header.

@@ -6,9 +6,7 @@
 //! * Writer: the owner of the bucket's `heartbeats` partition. Readers: `/v1/presence`, `heartline presence`,
 //!   and the fold at a user's first record, by slice (bucket, user); never a whole bucket.
 
-use thiserror::Error;
-
-use super::{Column, Kind, Table, Value, column};
+use super::{CellError, Column, Kind, Stage, Table, Value, Writing, cells::Cells, column};
 use crate::{
     log::Offset,
     record::{heartbeats::Choice, transition::Status},
@@ -21,6 +19,8 @@ pub static PRESENCE: Table = Table {
     clustering: &[column("user", Kind::Text), column("session", Kind::Text)],
     statics: &[],
     cells: CELLS,
+    stage: Stage::First,
+    writing: Writing::InPlace,
 };
 
 const CELLS: &[Column] = &[
@@ -76,15 +76,6 @@ pub struct SessionRow<'a> {
     pub generation: i32,
 }
 
-/// Cells that the product does not write: another hand did, or a newer version.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("table presence: column `{column}` of a {kind} row holds {found:?}")]
-pub struct RowError {
-    kind: &'static str,
-    column: &'static str,
-    found: Value,
-}
-
 /// The database partition of a bucket.
 #[must_use]
 pub fn partition(bucket: u32) -> Box<[Value]> {
@@ -125,12 +116,12 @@ impl<'a> UserRow<'a> {
     }
 
     /// Reads a row's cells, which come in the order of [`Table::cells`].
-    pub fn from_cells(cells: &'a [Value]) -> Result<Self, RowError> {
-        let cells = Cells { kind: "user", cells };
+    pub fn from_cells(cells: &'a [Value]) -> Result<Self, CellError> {
+        let cells = Cells::of_row(&PRESENCE, cells);
         let version = cells.big_int(6)?;
         Ok(Self {
             origin: cells.big_int(0)?,
-            status: cells.status(1)?,
+            status: status(&cells)?,
             choice: match cells.text(2)? {
                 None => None,
                 Some(name) => {
@@ -162,11 +153,11 @@ impl<'a> SessionRow<'a> {
     }
 
     /// Reads a row's cells, which come in the order of [`Table::cells`].
-    pub fn from_cells(cells: &'a [Value]) -> Result<Self, RowError> {
-        let cells = Cells { kind: "session", cells };
+    pub fn from_cells(cells: &'a [Value]) -> Result<Self, CellError> {
+        let cells = Cells::of_row(&PRESENCE, cells);
         Ok(Self {
             origin: cells.big_int(0)?,
-            status: cells.status(1)?,
+            status: status(&cells)?,
             device: cells.text(8)?,
             gateway: cells.text(9)?,
             metadata: cells.text(10)?,
@@ -175,48 +166,8 @@ impl<'a> SessionRow<'a> {
     }
 }
 
-struct Cells<'a> {
-    kind: &'static str,
-    cells: &'a [Value],
-}
-
-impl<'a> Cells<'a> {
-    fn get(&self, at: usize) -> &'a Value {
-        self.cells.get(at).unwrap_or(&Value::Null)
-    }
-
-    fn text(&self, at: usize) -> Result<Option<&'a str>, RowError> {
-        match self.get(at) {
-            Value::Null => Ok(None),
-            Value::Text(text) => Ok(Some(text)),
-            _ => Err(self.unexpected(at)),
-        }
-    }
-
-    fn optional_big_int(&self, at: usize) -> Result<Option<i64>, RowError> {
-        match self.get(at) {
-            Value::Null => Ok(None),
-            Value::BigInt(number) => Ok(Some(*number)),
-            _ => Err(self.unexpected(at)),
-        }
-    }
-
-    fn big_int(&self, at: usize) -> Result<i64, RowError> {
-        self.optional_big_int(at)?.ok_or_else(|| self.unexpected(at))
-    }
-
-    fn int(&self, at: usize) -> Result<i32, RowError> {
-        self.get(at).as_int().ok_or_else(|| self.unexpected(at))
-    }
-
-    fn status(&self, at: usize) -> Result<Status, RowError> {
-        self.text(at)?.and_then(Status::from_name).ok_or_else(|| self.unexpected(at))
-    }
-
-    fn unexpected(&self, at: usize) -> RowError {
-        let column = CELLS.get(at).map_or("", |column| column.name);
-        RowError { kind: self.kind, column, found: self.get(at).clone() }
-    }
+fn status(cells: &Cells<'_>) -> Result<Status, CellError> {
+    cells.text(1)?.and_then(Status::from_name).ok_or_else(|| cells.unexpected(1))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //!   TTL a day. Written by every owner before its first transaction there; read by a successor whose stable
 //!   read does not answer.
 
-use super::{Column, Kind, Table, Value, column};
+use super::{Column, Kind, Stage, Table, Value, Writing, column};
 use crate::{
     limits::OWNER_TTL_S,
     log::PartitionId,
@@ -25,6 +25,8 @@ pub static PROGRESS: Table = Table {
     clustering: &[column("entry", Kind::Text)],
     statics: &[],
     cells: PROGRESS_CELLS,
+    stage: Stage::First,
+    writing: Writing::InPlace,
 };
 
 pub static OWNERS: Table = Table {
@@ -33,6 +35,8 @@ pub static OWNERS: Table = Table {
     clustering: &[column("name", Kind::Text)],
     statics: &[],
     cells: OWNERS_CELLS,
+    stage: Stage::First,
+    writing: Writing::InPlace,
 };
 
 /// The entry that the partition's owner writes.

@@ -16,7 +16,7 @@ pub enum TopologyError {
     Syntax(String),
     #[error("topology: there is no topic '{0}'; the topics are {names}", names = topic_names())]
     UnknownTopic(String),
-    #[error("topology: there is no processor '{0}'")]
+    #[error("topology: there is no processor '{0}' with buckets; those are presence, inbox, cursor")]
     UnknownProcessor(String),
     #[error("topology: topic '{0}' is missing; processor {1} needs it")]
     MissingTopic(Topic, ProcessorKind),
@@ -80,19 +80,29 @@ impl Topology {
         }
         let mut buckets = BTreeMap::new();
         for (name, raw) in raw.processors {
-            let kind = ProcessorKind::from_name(&name).ok_or(TopologyError::UnknownProcessor(name))?;
+            let kind = ProcessorKind::from_name(&name)
+                .filter(|kind| kind.has_buckets())
+                .ok_or(TopologyError::UnknownProcessor(name))?;
             buckets.insert(kind, raw.buckets);
         }
         for kind in ProcessorKind::ALL {
-            let buckets = *buckets.get(&kind).ok_or(TopologyError::MissingProcessor(kind))?;
             let mut needed = kind.outputs().iter().copied().chain([kind.input()]);
             if let Some(topic) = needed.find(|topic| !topics.contains_key(topic)) {
                 return Err(TopologyError::MissingTopic(topic, kind));
             }
+            if !kind.has_buckets() {
+                continue;
+            }
+            let buckets = *buckets.get(&kind).ok_or(TopologyError::MissingProcessor(kind))?;
             let (input, partitions) = (kind.input(), topics[&kind.input()].partitions);
             if buckets == 0 || buckets % partitions != 0 {
                 return Err(TopologyError::Buckets { processor: kind, buckets, partitions, input });
             }
+        }
+        let counts = |topic: Topic| topics[&topic].partitions;
+        if counts(Topic::Inbox) != counts(Topic::Deliveries) {
+            let why = format!("partitions must be those of deliveries, {}", counts(Topic::Deliveries));
+            return Err(TopologyError::BadTopic(Topic::Inbox, why));
         }
         Ok(Self { topics, buckets })
     }

@@ -11,7 +11,9 @@ use crate::{
         Bounds, Chunk, Committed, LogCommand, LogEvent, Offset, OutRecord, RecordRef, TopicDescription,
         Transaction, TransactionOutcome, TransactionStep,
     },
-    processor::{Checkpoint, Fold, FoldStats, Refreshed, RestoreError, SeenBeacon, Setup, Step},
+    processor::{
+        Checkpoint, Fold, FoldStats, Refreshed, RestoreError, Retention, SeenBeacon, Setup, Step,
+    },
     record::beacon::Parameters,
     store::{
         Query, Row, Select, Statement, StoreCommand, StoreError, StoreErrorClass, StoreEvent, WriteBatch,
@@ -84,8 +86,8 @@ impl Fold for Plain {
         Ok(())
     }
 
-    fn checkpoint(&mut self, _bucket: u32) -> Checkpoint {
-        Checkpoint { origin: self.next, resume: self.resume(), bytes: Bytes::from_static(b"state") }
+    fn checkpoint(&mut self, _bucket: u32) -> Option<Checkpoint> {
+        Some(Checkpoint { origin: self.next, resume: self.resume(), bytes: Bytes::from_static(b"state") })
     }
 
     fn resume(&self) -> String {
@@ -142,6 +144,7 @@ impl Stage {
             name: NAME.into(),
             incarnation: "life-1".into(),
             parameters: Parameters::VERSION_1,
+            retention: Retention::default(),
             session_timeout_ms: 10_000,
             pace: Pace { checkpoint_round_ms: 10, progress_ms: 10, ..Pace::default() },
         };

@@ -1,19 +1,14 @@
 //! Which partition a record belongs to, and which of its parts are ours. The value decides, not the key.
 
-use bytes::Bytes;
-
 use super::{bucket::Act, people::user_hash};
 use crate::{
-    log::{Header, OutRecord, PartitionId, RecordRef},
+    log::PartitionId,
     record::{
         Reason, Refusal,
         heartbeats::{Input, RefusedPart, routing_user},
     },
     topology::{ProcessorKind, Topic, Topology},
 };
-
-/// On a record that was forwarded once: it is not forwarded again.
-pub(super) const FORWARDED: &str = "heartline.forwarded";
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Routing {
@@ -104,23 +99,6 @@ pub(super) fn user_of<'a>(act: &Act<'a>) -> &'a str {
         Act::End(end) => &end.user,
         Act::Choose(choice) => &choice.user,
     }
-}
-
-/// The record as it is, for the partition it belongs to.
-pub(super) fn forward(record: &RecordRef<'_>, partition: PartitionId) -> OutRecord {
-    let mut headers = record.headers.to_vec();
-    headers.push(Header { name: FORWARDED.to_owned(), value: Some(Bytes::from_static(b"1")) });
-    OutRecord {
-        topic: Topic::Heartbeats,
-        partition,
-        key: record.key.map(Bytes::copy_from_slice),
-        value: record.value.map(Bytes::copy_from_slice),
-        headers,
-    }
-}
-
-pub(super) fn was_forwarded(record: &RecordRef<'_>) -> bool {
-    record.headers.iter().any(|header| header.name == FORWARDED)
 }
 
 fn misplaced(user: &str) -> Refusal {

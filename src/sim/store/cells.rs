@@ -100,6 +100,13 @@ impl Partition {
         let table = query.table;
         match &query.select {
             Select::Statics => self.statics.statics_row(now_ms, table).into_iter().collect(),
+            Select::Page { after, limit } => {
+                let rows = self.slice(&[], after.as_ref(), false);
+                let mut rows = rows.filter_map(|(key, cells)| cells.row(now_ms, table, key)).peekable();
+                let statics = self.statics.statics_row(now_ms, table);
+                let statics = statics.filter(|_| after.is_none() || rows.peek().is_some());
+                statics.into_iter().chain(rows.take(*limit as usize)).collect()
+            }
             Select::Keys(keys) => {
                 let mut keys: Vec<_> = keys.iter().collect();
                 keys.sort();

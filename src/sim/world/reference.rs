@@ -9,7 +9,7 @@ use crate::{
     effect::{Output, RowWrite},
     id,
     log::{Chunk, Offset, OutRecord, PartitionId},
-    processor::{Fold, Refreshed, Setup, Step, presence::Presence},
+    processor::{Fold, Refreshed, Retention, Setup, Step, presence::Presence},
     sim::{Network, SimStore, log::GroupNo, log::partition::Content},
     store::{Query, Row, Select, WriteBatch},
     table::{
@@ -75,7 +75,13 @@ fn fold_partition(
     store: &mut SimStore,
 ) -> Result<Vec<OutRecord>, String> {
     let topology = Arc::clone(&plan.topology);
-    let setup = Setup { topology, group: GROUP.into(), partition, generation: metadata.generation };
+    let setup = Setup {
+        topology,
+        group: GROUP.into(),
+        partition,
+        generation: metadata.generation,
+        retention: Retention::default(),
+    };
     let mut fold = Presence::new(setup, metadata.start, None).map_err(|error| error.0)?;
     fold.begin_batch(1);
     let mut published = Vec::new();

@@ -8,7 +8,7 @@ use crate::{
     effect::{Output, Refresh, RowWrite},
     log::{Header, Offset, OutRecord, RecordRef},
     processor::{
-        Checkpoint, Fold, Refreshed, Setup, Step,
+        Checkpoint, Fold, Refreshed, Retention, Setup, Step,
         presence::{Presence, clock::LeaseClock},
     },
     record::beacon::Parameters,
@@ -24,7 +24,8 @@ pub const GROUP: &str = "heartline.presence";
 
 pub fn setup(partitions: u32, buckets: u32) -> Setup {
     let topology = Arc::new(Topology::uniform(partitions, buckets));
-    Setup { topology, group: GROUP.into(), partition: 0, generation: 1 }
+    let retention = Retention::default();
+    Setup { topology, group: GROUP.into(), partition: 0, generation: 1, retention }
 }
 
 /// A record of the input.
@@ -282,7 +283,7 @@ impl World {
     }
 
     pub fn checkpoints(&mut self) -> Vec<(u32, Checkpoint)> {
-        self.fold.buckets().into_iter().map(|bucket| (bucket, self.fold.checkpoint(bucket))).collect()
+        self.fold.buckets().into_iter().filter_map(|bucket| Some((bucket, self.fold.checkpoint(bucket)?))).collect()
     }
 
     /// Goes on from the fold's own checkpoints, as a successor does.

@@ -111,7 +111,7 @@ fn compare_later(
     checkpoints: &mut BTreeMap<(Offset, u32), (Offset, String, Bytes)>,
 ) {
     for bucket in presence.buckets() {
-        let Checkpoint { origin, resume, bytes } = presence.checkpoint(bucket);
+        let Checkpoint { origin, resume, bytes } = presence.checkpoint(bucket).expect("its own");
         checkpoints.insert((offset, bucket), (origin, resume, bytes));
     }
 }
@@ -147,7 +147,7 @@ fn with_crashes(traffic: &[Logged], seed: u64) -> Outcome {
             if dice.u8(..) < 8 {
                 let buckets = presence.buckets();
                 let bucket = buckets[dice.usize(..buckets.len())];
-                waiting.push((batch, bucket, presence.checkpoint(bucket)));
+                waiting.push((batch, bucket, presence.checkpoint(bucket).expect("its own")));
             }
             // Below the committed position some users' rows are ahead of the fold.
             if record.offset >= committed && is_compared(traffic, place) {

@@ -28,7 +28,7 @@ fn restore(bytes: &[u8]) -> Result<Presence, String> {
 fn a_checkpoint_restores_to_the_same_bytes() {
     let bytes = checkpoint();
     let mut fold = restore(&bytes).unwrap();
-    assert_eq!(fold.checkpoint(0).bytes, bytes);
+    assert_eq!(fold.checkpoint(0).expect("its own").bytes, bytes);
 }
 
 #[test]

@@ -1,0 +1,159 @@
+//! A bucket of recipients: their heads, the present window, and what the open batch has changed.
+
+use foldhash::fast::FixedState;
+use hashbrown::hash_map::{EntryRef, HashMap};
+
+use super::{Arrival, inline_body};
+use crate::{
+    effect::{Lifetime, Output},
+    limits::{WINDOW_ENTRIES_MAX, WINDOW_MS_MAX},
+    log::Offset,
+    record::posted::Posted,
+    store::Change,
+    table::{
+        Value,
+        inbox::{
+            BucketRow, EntryRow, HEADS, HeadRow, INBOX, WINDOWS, bucket_partition, clustering,
+            window_partition,
+        },
+    },
+};
+
+/// Windows are kept a week longer than the entries in them: that is how long one may take to fill.
+const WINDOW_EXTRA_S: u32 = (WINDOW_MS_MAX / 1_000) as u32;
+/// Bytes that a head takes in memory beside its recipient, and in a write.
+const HEAD_BYTES: usize = 112;
+const HEAD_WRITE_BYTES: usize = 48;
+
+#[derive(Debug, Default)]
+pub(super) struct Bucket {
+    pub row: BucketRow,
+    /// Looked up only, never iterated.
+    heads: HashMap<Box<str>, Head, FixedState>,
+    heads_bytes: usize,
+    /// Recipients whose heads the open batch has changed, each once.
+    changed: Vec<Box<str>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Head {
+    row: HeadRow,
+    /// The record of the open batch that changed it last.
+    changed_at: Option<Offset>,
+}
+
+/// The number that an entry got, and how many more bytes the batch will write for it when it is closed.
+pub(super) struct Numbered {
+    pub seq: i64,
+    pub new: usize,
+}
+
+impl Bucket {
+    /// A bucket as it was read.
+    pub fn new(row: BucketRow, heads: impl IntoIterator<Item = (Box<str>, HeadRow)>) -> Self {
+        let mut bucket = Self { row, ..Self::default() };
+        for (recipient, row) in heads {
+            bucket.heads_bytes += recipient.len() + HEAD_BYTES;
+            bucket.heads.insert(recipient, Head { row, changed_at: None });
+        }
+        bucket
+    }
+
+    pub fn size_bytes(&self) -> usize {
+        size_of::<Self>() + self.heads_bytes
+    }
+
+    /// Numbers a message for a recipient: an entry, and the first of its recipient in a window also says where
+    /// that window begins.
+    pub fn add(
+        &mut self,
+        number: u32,
+        arrival: &Arrival<'_>,
+        posted: &Posted<'_>,
+        recipient: &str,
+        output: &mut Output,
+    ) -> Numbered {
+        let time_ms = arrival.record.time_ms;
+        self.roll(time_ms);
+        let head = match self.heads.entry_ref(recipient) {
+            EntryRef::Occupied(head) => head.into_mut(),
+            EntryRef::Vacant(head) => {
+                self.heads_bytes += recipient.len() + HEAD_BYTES;
+                head.insert(Head::default())
+            }
+        };
+        let mut new = 0;
+        if head.changed_at.replace(arrival.record.offset).is_none() {
+            self.changed.push(recipient.into());
+            new = recipient.len() + HEAD_WRITE_BYTES;
+        }
+        head.row.latest_seq += 1;
+        head.row.foreign_count += i64::from(*posted.sender != *recipient);
+        let HeadRow { latest_seq: seq, foreign_count, window: former } = head.row;
+        head.row.window = self.row.window;
+        self.row.entries += 1;
+        let row = EntryRow {
+            conversation: &posted.conversation,
+            conversation_seq: posted.seq,
+            sender: &posted.sender,
+            client_id: &posted.client_id,
+            session: posted.session.as_deref(),
+            sent_at_ms: posted.sent_at,
+            accepted_at_ms: posted.accepted_at,
+            body: inline_body(posted),
+            foreign_count,
+        };
+        let window = self.row.window;
+        let lifetime = Lifetime { time_ms, ttl_s: arrival.inbox_s };
+        output.append(
+            &INBOX,
+            window_partition(number, window),
+            clustering(recipient, seq),
+            row.to_cells(),
+            lifetime,
+        );
+        if former != window {
+            let ttl_s = arrival.inbox_s + WINDOW_EXTRA_S;
+            let first = [Value::BigInt(seq)].into();
+            output.append(
+                &WINDOWS,
+                bucket_partition(number),
+                clustering(recipient, window),
+                first,
+                Lifetime { time_ms, ttl_s },
+            );
+        }
+        Numbered { seq, new }
+    }
+
+    /// The next window begins where the present one is full or a week old.
+    fn roll(&mut self, time_ms: i64) {
+        let row = &mut self.row;
+        let full = row.entries >= WINDOW_ENTRIES_MAX;
+        let old = row.entries > 0 && time_ms.saturating_sub(row.window_since_ms) > WINDOW_MS_MAX;
+        if row.window == 0 || full || old {
+            row.window += 1;
+            row.entries = 0;
+        }
+        if row.entries == 0 {
+            row.window_since_ms = time_ms;
+        }
+    }
+
+    /// Writes what the batch has changed: every head once, with the record that changed it last, and the
+    /// bucket itself.
+    pub fn write(&mut self, number: u32, generation: i32, output: &mut Output) {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        for recipient in changed {
+            let Some(head) = self.heads.get_mut(&recipient) else { continue };
+            let Some(offset) = head.changed_at.take() else { continue };
+            let change = Change::Upsert(head.row.to_cells());
+            let key = [Value::Text(recipient)].into();
+            output.change_at(offset, &HEADS, bucket_partition(number), key, change);
+        }
+        self.row.generation = generation;
+        let change = Change::Statics(self.row.to_cells());
+        output.change_at(self.row.origin - 1, &HEADS, bucket_partition(number), Box::default(), change);
+    }
+}

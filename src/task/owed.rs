@@ -1,0 +1,185 @@
+//! What committed batches owe to the store: rows by stages, then rows to be read and written again, then
+//! checkpoints.
+//!
+//! A stage of a batch goes out when all lower stages are acknowledged, its own and those of all earlier
+//! batches; so readers never find a head whose entries are still on their way. Stages of one rank don't wait
+//! for each other: their timestamps put them in order. Batches are settled one after the other.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::Part;
+use crate::{
+    effect::{Refresh, RowWrite},
+    limits::STORE_BATCH_BYTES_MAX,
+    log::Offset,
+    processor::Checkpoint,
+    store::WriteBatch,
+    table::{Stage, Value, Writing},
+};
+
+/// Rows that are read at a time to be written again.
+const REFRESH_ROUND_MAX: usize = 256;
+const STAGES: usize = Stage::ALL.len();
+
+/// The committed batches whose rows are not all in the store.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    batches: BTreeMap<u64, Owed>,
+    waiting_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Owed {
+    position: Offset,
+    as_of_ms: Option<i64>,
+    /// By stage: what has not gone out yet.
+    waiting: [Vec<WriteBatch>; STAGES],
+    /// By stage: how many writes are not acknowledged, those that wait included.
+    unacknowledged: [usize; STAGES],
+    refreshes: VecDeque<Refresh>,
+    checkpoints: Vec<(u32, Checkpoint)>,
+}
+
+/// What may be done now that the store has acknowledged something.
+#[derive(Debug, Default)]
+pub struct Released {
+    pub writes: Vec<(u64, WriteBatch)>,
+    /// Rows of a batch to be read and written again, each key once: all rows below are in the store.
+    pub refreshes: Vec<(u64, Refresh)>,
+    pub checkpoints: Vec<(u32, Checkpoint)>,
+    /// The batches that are settled, in order.
+    pub settled: Vec<Settled>,
+}
+
+/// A batch all of whose rows, and all of those before, are in the store.
+#[derive(Debug, Clone, Copy)]
+pub struct Settled {
+    pub batch: u64,
+    pub position: Offset,
+    pub as_of_ms: Option<i64>,
+}
+
+impl Ledger {
+    /// A batch was committed.
+    pub fn owe(&mut self, batch: u64, part: Part) -> Released {
+        let Part { position, as_of_ms, checkpoints, output, .. } = part;
+        let mut waiting: [Vec<WriteBatch>; STAGES] = Default::default();
+        for write in database_batches(output.rows) {
+            self.waiting_bytes += write.size_bytes();
+            waiting[write.table.stage as usize].push(write);
+        }
+        let unacknowledged = [0, 1, 2].map(|stage: usize| waiting[stage].len());
+        let refreshes = output.refreshes.into();
+        let owed = Owed { position, as_of_ms, waiting, unacknowledged, refreshes, checkpoints };
+        self.batches.insert(batch, owed);
+        self.release()
+    }
+
+    /// The store acknowledged one of a batch's writes of this stage.
+    pub fn acknowledge(&mut self, batch: u64, stage: Stage) -> Released {
+        if let Some(owed) = self.batches.get_mut(&batch) {
+            let count = &mut owed.unacknowledged[stage as usize];
+            *count = count.saturating_sub(1);
+        }
+        self.release()
+    }
+
+    /// Bytes of rows that have not gone out yet.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    fn release(&mut self) -> Released {
+        let mut released = Released::default();
+        self.settle(&mut released);
+        let mut highest = STAGES;
+        for (batch, owed) in &mut self.batches {
+            let unfinished = owed.unacknowledged.iter().position(|count| *count > 0);
+            highest = highest.min(unfinished.unwrap_or(STAGES));
+            for waiting in owed.waiting.iter_mut().take(highest + 1) {
+                for write in waiting.drain(..) {
+                    self.waiting_bytes -= write.size_bytes();
+                    released.writes.push((*batch, write));
+                }
+            }
+        }
+        released
+    }
+
+    /// A later batch whose rows are in the store waits for the earlier ones, so that a row is read for its
+    /// refresh only when everything below is in the store.
+    fn settle(&mut self, released: &mut Released) {
+        while let Some(mut first) = self.batches.first_entry() {
+            if first.get().unacknowledged.iter().any(|count| *count > 0) {
+                break;
+            }
+            let batch = *first.key();
+            let round = next_round(&mut first.get_mut().refreshes);
+            if !round.is_empty() {
+                first.get_mut().unacknowledged[REFRESHED as usize] = round.len();
+                released.refreshes.extend(round.into_iter().map(|refresh| (batch, refresh)));
+                break;
+            }
+            let Owed { position, as_of_ms, checkpoints, .. } = first.remove();
+            released.settled.push(Settled { batch, position, as_of_ms });
+            released.checkpoints.extend(checkpoints);
+        }
+    }
+}
+
+/// The stage that rows which are read and written again count for: they follow all others.
+pub const REFRESHED: Stage = Stage::Last;
+
+/// Takes refreshes from the front while their rows differ: two of one row are read one after the other.
+fn next_round(refreshes: &mut VecDeque<Refresh>) -> Vec<Refresh> {
+    let mut keys = BTreeSet::new();
+    let mut round = Vec::new();
+    while let Some(refresh) = refreshes.front()
+        && round.len() < REFRESH_ROUND_MAX
+        && keys.insert((refresh.table.name, refresh.partition.clone(), refresh.clustering.clone()))
+    {
+        round.extend(refreshes.pop_front());
+    }
+    round
+}
+
+/// Groups rows by database partition, in the order in which they came. A batch that would be too large for
+/// the database is split, but never between statements of one timestamp: what one record changed stays
+/// together. Where one origin covers it all ([`Writing::InPlaceWhole`]) nothing is split: its bound is
+/// that of the batch of records.
+fn database_batches(rows: Vec<RowWrite>) -> Vec<WriteBatch> {
+    let mut groups: BTreeMap<(&'static str, Box<[Value]>), WriteBatch> = BTreeMap::new();
+    for RowWrite { table, partition, statement } in rows {
+        let key = (table.name, partition.clone());
+        let group =
+            groups.entry(key).or_insert_with(|| WriteBatch { table, partition, statements: Vec::new() });
+        group.statements.push(statement);
+    }
+    let mut batches = Vec::new();
+    for WriteBatch { table, partition, statements } in groups.into_values() {
+        let mut batch = WriteBatch { table, partition: partition.clone(), statements: Vec::new() };
+        let mut size_bytes = 0;
+        for statement in statements {
+            let splits = table.writing != Writing::InPlaceWhole
+                && batch.statements.last().is_some_and(|last| last.timestamp_us != statement.timestamp_us);
+            if splits && size_bytes + statement.size_bytes() > STORE_BATCH_BYTES_MAX {
+                let next = WriteBatch { table, partition: partition.clone(), statements: Vec::new() };
+                batches.push(std::mem::replace(&mut batch, next));
+                size_bytes = 0;
+            }
+            size_bytes += statement.size_bytes();
+            batch.statements.push(statement);
+        }
+        batches.push(batch);
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests;
