@@ -1,8 +1,8 @@
 //! Ids as they cross the border, and where a key belongs.
 //!
 //! An id is 1-128 bytes of UTF-8 without control characters and without `/`; ids are compared as bytes and
-//! never normalised. A key's partition is Java's default (murmur2), so that any Kafka producer places records
-//! as we do.
+//! never normalised. A conversation is made of ids and slashes. A key's partition is Java's default (murmur2),
+//! so that any Kafka producer places records as we do.
 
 use thiserror::Error;
 
@@ -37,6 +37,45 @@ pub fn check_id(text: &str) -> Result<(), IdError> {
         Some('/') => Err(IdError::Slash),
         Some(_) => Err(IdError::Control),
         None => Ok(()),
+    }
+}
+
+/// A conversation: a group by its id, or two users, the first not greater than the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConversationId<'a> {
+    Group(&'a str),
+    Direct(&'a str, &'a str),
+}
+
+/// Why a text is no conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConversationError {
+    #[error("a conversation is group/<id> or direct/<user>/<user>")]
+    Form,
+    #[error(transparent)]
+    Id(#[from] IdError),
+    #[error("the users of a direct conversation stand in the order of their bytes; write {0}")]
+    Order(String),
+}
+
+/// Reads `group/<id>` or `direct/<a>/<b>` with a <= b bytewise, so that a conversation has one name only.
+pub fn parse_conversation(text: &str) -> Result<ConversationId<'_>, ConversationError> {
+    let (kind, rest) = text.split_once('/').ok_or(ConversationError::Form)?;
+    match kind {
+        "group" => {
+            check_id(rest)?;
+            Ok(ConversationId::Group(rest))
+        }
+        "direct" => {
+            let (first, second) = rest.split_once('/').ok_or(ConversationError::Form)?;
+            check_id(first)?;
+            check_id(second)?;
+            if first > second {
+                return Err(ConversationError::Order(format!("direct/{second}/{first}")));
+            }
+            Ok(ConversationId::Direct(first, second))
+        }
+        _ => Err(ConversationError::Form),
     }
 }
 

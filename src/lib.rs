@@ -1,6 +1,7 @@
 //! Heartline: presence and timelines for chat back ends, as a pure function of the log.
 
 pub mod id;
+pub mod fnv;
 pub mod limits;
 pub mod topology;
 pub mod log;

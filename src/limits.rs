@@ -6,6 +6,22 @@ pub const ID_BYTES_MAX: usize = 128;
 pub const HEARTBEAT_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of a `heartbeats` or `goodbyes` value.
 pub const BATCH_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a `message` or `members` value.
+pub const SEND_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a message's `body` as written.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Recipients in a `message`, ids in a `members`, and recipients in a `deliveries` value.
+pub const RECIPIENTS_MAX: usize = 10_000;
+/// Bytes of a `read` value.
+pub const RECEIPT_BYTES_MAX: usize = 4 * 1024;
+/// Bytes at which a `deliveries` value is closed; the message and recipient that reach it are in it.
+pub const DELIVERIES_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of a message in a `deliveries` value beside its body, one recipient included: ids of 128 bytes with
+/// every one escaped, and the names of the fields.
+pub const POSTED_HEAD_BYTES_MAX: usize = 2 * 1024;
+/// Bytes by which a recipient grows when it becomes an entry: `{"user":`, then `,"seq":` with 16 digits, and
+/// `}`.
+pub const ENTRY_FRAMING_BYTES: usize = 32;
 /// Bytes of a session's `metadata` as written.
 pub const METADATA_BYTES_MAX: usize = 1024;
 /// Bytes of `status_text` and of `activity`.
@@ -89,3 +105,10 @@ const _: () = assert!(PART_OUTPUT_BYTES_MAX + 2 * 1024 * 1024 <= 8 * 1024 * 1024
 const _: () = assert!(CHECKPOINT_CHUNK_BYTES < STORE_BATCH_BYTES_MAX);
 const _: () = assert!(SESSION_ROW_REFRESH_MS < SESSION_ROW_TTL_S as i64 * 1_000);
 const _: () = assert!(BATCH_BYTES_MAX < DEAD_LETTER_VALUE_BYTES_MAX);
+const _: () = assert!(SEND_BYTES_MAX < DEAD_LETTER_VALUE_BYTES_MAX && BODY_BYTES_MAX < SEND_BYTES_MAX);
+// A `deliveries` value is at most one message larger than where it is closed. The `inbox` value that is made
+// of it has an entry for every recipient, and must still be one that a producer takes by default.
+const _: () = assert!(
+    DELIVERIES_BYTES_MAX + POSTED_HEAD_BYTES_MAX + BODY_BYTES_MAX + RECIPIENTS_MAX * ENTRY_FRAMING_BYTES
+        < 1_000_000
+);

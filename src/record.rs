@@ -6,10 +6,14 @@
 use std::fmt;
 
 pub mod beacon;
+pub mod cursor;
 pub mod dead_letter;
 pub mod heartbeats;
 mod json;
 mod json_writer;
+pub mod posted;
+pub mod receipts;
+pub mod sends;
 pub mod session;
 pub mod transition;
 

@@ -40,3 +40,45 @@ fn a_bucket_belongs_to_the_partition_of_its_keys() {
         assert_eq!(bucket_of(key.as_bytes(), 128) % 8, partition_of(key.as_bytes(), 8));
     }
 }
+
+#[test]
+fn a_conversation_is_a_group_or_two_users_in_order() {
+    let order = |right: &str| Err(ConversationError::Order(right.to_owned()));
+    assert_eq!(parse_conversation("group/team"), Ok(ConversationId::Group("team")));
+    assert_eq!(parse_conversation("direct/alice/bob"), Ok(ConversationId::Direct("alice", "bob")));
+    assert_eq!(parse_conversation("direct/a/a"), Ok(ConversationId::Direct("a", "a")));
+    assert_eq!(parse_conversation("direct/bob/alice"), order("direct/alice/bob"));
+    assert_eq!(parse_conversation("direct/a/B"), order("direct/B/a"), "the bytes decide");
+    assert_eq!(parse_conversation("direct/é/z"), order("direct/z/é"), "the bytes decide");
+    let message = parse_conversation("direct/b/a").unwrap_err().to_string();
+    assert!(message.ends_with("write direct/a/b"), "{message}");
+    for text in ["", "group", "direct", "direct/a", "team", "Group/x", " group/x", "/group/x"] {
+        assert_eq!(parse_conversation(text), Err(ConversationError::Form), "{text}");
+    }
+    let id = |error| Err(ConversationError::Id(error));
+    assert_eq!(parse_conversation("group/"), id(IdError::Empty));
+    assert_eq!(parse_conversation("group/a/b"), id(IdError::Slash));
+    assert_eq!(parse_conversation("direct//a"), id(IdError::Empty));
+    assert_eq!(parse_conversation("direct/a/"), id(IdError::Empty));
+    assert_eq!(parse_conversation("direct/a/b/c"), id(IdError::Slash));
+    assert_eq!(parse_conversation("direct/a/b\n"), id(IdError::Control));
+}
+
+#[test]
+fn each_id_of_a_conversation_has_its_limit() {
+    let (longest, longer) = ("x".repeat(128), "x".repeat(129));
+    assert!(parse_conversation(&format!("group/{longest}")).is_ok());
+    assert!(parse_conversation(&format!("group/{longer}")).is_err());
+    assert!(parse_conversation(&format!("direct/{longest}/{longest}")).is_ok());
+    assert!(parse_conversation(&format!("direct/{longest}/{longer}")).is_err());
+}
+
+#[test]
+fn conversations_of_users_named_like_a_kind_or_with_colons_are_told_apart() {
+    assert_eq!(parse_conversation("group/x"), Ok(ConversationId::Group("x")));
+    assert_eq!(parse_conversation("direct/group/x"), Ok(ConversationId::Direct("group", "x")));
+    assert_eq!(parse_conversation("direct/direct/group"), Ok(ConversationId::Direct("direct", "group")));
+    assert_eq!(parse_conversation("group/direct"), Ok(ConversationId::Group("direct")));
+    assert_eq!(parse_conversation("direct/a/b:c"), Ok(ConversationId::Direct("a", "b:c")));
+    assert_eq!(parse_conversation("direct/a:b/c"), Ok(ConversationId::Direct("a:b", "c")));
+}

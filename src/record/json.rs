@@ -5,13 +5,14 @@
 
 use std::{borrow::Cow, fmt, ops::RangeInclusive};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Reason, Refusal, heartbeats::Field};
 use crate::{
-    id::check_id,
+    id::{check_id, parse_conversation},
     limits::{INTEGER_MAX, JSON_DEPTH_MAX},
+    topology::Topic,
 };
 
 /// The version of the contract that is read and written here.
@@ -41,6 +42,22 @@ pub(super) fn unsupported(message: impl Into<String>) -> Refusal {
     Refusal::new(Reason::Unsupported, message)
 }
 
+pub(super) fn check_size(what: &str, bytes: usize, bytes_max: usize) -> Result<(), Refusal> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(oversize(format!("{what}: {bytes} bytes, at most {bytes_max} are accepted")))
+}
+
+pub(super) fn oversize(message: impl Into<String>) -> Refusal {
+    Refusal::new(Reason::Oversize, message)
+}
+
+/// The refusal of a record whose `type` this topic does not have.
+pub(super) fn unknown_type(topic: Topic, kind: &str) -> Refusal {
+    unsupported(format!("`type`: {} is no type of `{topic}` in version {VERSION}", shown(kind)))
+}
+
 /// The fields of an object as written; the values are well-formed JSON, and not yet judged.
 #[derive(Debug)]
 pub(super) struct Object<'a> {
@@ -63,20 +80,30 @@ impl<'a> Object<'a> {
     /// themselves. `depth` counts the objects and arrays around it.
     pub(super) fn read_nested(name: &str, raw: &'a RawValue, depth: usize) -> Result<Self, Refusal> {
         check_value(name, raw, depth)?;
+        Self::read_part(name, raw)
+    }
+
+    /// Reads a value inside a record as an object, down to its fields.
+    pub(super) fn read_part(name: &str, raw: &'a RawValue) -> Result<Self, Refusal> {
         match kind(raw) {
             "an object" => Self::read(raw.get()),
             kind => Err(invalid(format!("{name}: an object is due, not {kind}"))),
         }
     }
 
-    /// Reads a value as a record of version 1 and type `kind`, as our own producers write it.
-    pub(super) fn read_record(value: &'a [u8], kind: &str) -> Result<Self, Refusal> {
-        let object = Self::read(text(Some(value))?)?;
+    /// Reads a value as a record of version 1 and type `kind`, as our own producers write it; what is in the
+    /// field `apart` is left to be judged.
+    pub(super) fn read_record(
+        value: Option<&'a [u8]>,
+        kind: &str,
+        apart: Option<&str>,
+    ) -> Result<Self, Refusal> {
+        let object = Self::read(text(value)?)?;
         object.check_version()?;
         if object.text("type")? != kind {
             return Err(unsupported(format!("`type`: a {kind} is due")));
         }
-        object.check_nested(None)?;
+        object.check_nested(apart.as_slice(), 1)?;
         Ok(object)
     }
 
@@ -89,13 +116,13 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Judges what is nested in this outermost object, except in the field `apart`, whose parts are judged
-    /// one by one.
-    pub(super) fn check_nested(&self, apart: Option<&str>) -> Result<(), Refusal> {
+    /// Judges what is nested in this object, `depth` objects and arrays being around its fields, except in
+    /// the fields `apart`, which are judged on their own.
+    pub(super) fn check_nested(&self, apart: &[&str], depth: usize) -> Result<(), Refusal> {
         self.fields
             .iter()
-            .filter(|(name, _)| Some(name.as_ref()) != apart)
-            .try_for_each(|(name, raw)| check_value(&shown(name), raw, 1))
+            .filter(|(name, _)| !apart.contains(&name.as_ref()))
+            .try_for_each(|(name, raw)| check_value(&shown(name), raw, depth))
     }
 
     pub(super) fn field(&self, name: &str) -> Field<&'a RawValue> {
@@ -107,19 +134,53 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn id(&self, name: &str) -> Result<Cow<'a, str>, Refusal> {
-        as_id(name, self.required(name)?)
+        as_id(&name, self.required(name)?)
     }
 
     pub(super) fn id_field(&self, name: &str) -> Result<Field<Cow<'a, str>>, Refusal> {
-        self.field(name).map(|raw| as_id(name, raw)).transpose()
+        self.field(name).map(|raw| as_id(&name, raw)).transpose()
+    }
+
+    /// An array of ids, each of which must be one.
+    pub(super) fn ids(&self, name: &str) -> Result<Vec<Cow<'a, str>>, Refusal> {
+        self.ids_field(name)?.given(name)
+    }
+
+    pub(super) fn ids_field(&self, name: &str) -> Result<Field<Vec<Cow<'a, str>>>, Refusal> {
+        let as_ids = |parts: Vec<&'a RawValue>| {
+            let indexed = (0_usize..).zip(parts);
+            indexed.map(|(index, raw)| as_id(&format_args!("{name}[{index}]"), raw)).collect()
+        };
+        self.parts_field(name)?.map(as_ids).transpose()
+    }
+
+    pub(super) fn conversation(&self, name: &str) -> Result<Cow<'a, str>, Refusal> {
+        as_conversation(name, self.required(name)?)
+    }
+
+    pub(super) fn conversation_field(&self, name: &str) -> Result<Field<Cow<'a, str>>, Refusal> {
+        self.field(name).map(|raw| as_conversation(name, raw)).transpose()
+    }
+
+    /// Any JSON value as written, null among them, that is passed on and never looked into: its numbers may
+    /// be of any size. Keys, nesting and texts are judged as of a field of the outermost object, wherever the
+    /// value has got to since.
+    pub(super) fn opaque(&self, name: &str, bytes_max: usize) -> Result<&'a str, Refusal> {
+        let raw = match self.field(name) {
+            Field::Null => return Ok("null"),
+            field => field.given(name)?,
+        };
+        check_size(&format!("`{name}`"), raw.get().len(), bytes_max)?;
+        judge_value(&format!("`{name}`"), raw, Strict { levels: JSON_DEPTH_MAX - 1, opaque: true })?;
+        Ok(raw.get())
     }
 
     pub(super) fn text(&self, name: &str) -> Result<Cow<'a, str>, Refusal> {
-        as_text(name, self.required(name)?)
+        as_text(&name, self.required(name)?)
     }
 
     pub(super) fn text_field(&self, name: &str) -> Result<Field<Cow<'a, str>>, Refusal> {
-        self.field(name).map(|raw| as_text(name, raw)).transpose()
+        self.field(name).map(|raw| as_text(&name, raw)).transpose()
     }
 
     /// An id that may be left out, for a reader that keeps it.
@@ -155,13 +216,11 @@ impl<'a> Object<'a> {
 
     /// An array as its parts, none of them judged.
     pub(super) fn parts(&self, name: &str) -> Result<Vec<&'a RawValue>, Refusal> {
-        let raw = self.required(name)?;
-        match kind(raw) {
-            "an array" => {
-                serde_json::from_str(raw.get()).map_err(|error| malformed(format!("`{name}`: {error}")))
-            }
-            kind => Err(invalid(format!("`{name}`: an array is due, not {kind}"))),
-        }
+        self.parts_field(name)?.given(name)
+    }
+
+    pub(super) fn parts_field(&self, name: &str) -> Result<Field<Vec<&'a RawValue>>, Refusal> {
+        self.field(name).map(|raw| as_parts(name, raw)).transpose()
     }
 
     pub(super) fn required(&self, name: &str) -> Result<&'a RawValue, Refusal> {
@@ -206,7 +265,24 @@ impl<T> Field<Result<T, Refusal>> {
     }
 }
 
-fn as_text<'a>(name: &str, raw: &'a RawValue) -> Result<Cow<'a, str>, Refusal> {
+fn as_parts<'a>(name: &str, raw: &'a RawValue) -> Result<Vec<&'a RawValue>, Refusal> {
+    match kind(raw) {
+        "an array" => {
+            serde_json::from_str(raw.get()).map_err(|error| malformed(format!("`{name}`: {error}")))
+        }
+        kind => Err(invalid(format!("`{name}`: an array is due, not {kind}"))),
+    }
+}
+
+fn as_conversation<'a>(name: &str, raw: &'a RawValue) -> Result<Cow<'a, str>, Refusal> {
+    let conversation = as_text(&name, raw)?;
+    match parse_conversation(&conversation) {
+        Ok(_) => Ok(conversation),
+        Err(error) => Err(invalid(format!("`{name}`: {error}"))),
+    }
+}
+
+fn as_text<'a>(name: &impl fmt::Display, raw: &'a RawValue) -> Result<Cow<'a, str>, Refusal> {
     match kind(raw) {
         "a string" => serde_json::from_str::<Text<'a>>(raw.get())
             .map(|text| text.0)
@@ -215,7 +291,7 @@ fn as_text<'a>(name: &str, raw: &'a RawValue) -> Result<Cow<'a, str>, Refusal> {
     }
 }
 
-fn as_id<'a>(name: &str, raw: &'a RawValue) -> Result<Cow<'a, str>, Refusal> {
+pub(super) fn as_id<'a>(name: &impl fmt::Display, raw: &'a RawValue) -> Result<Cow<'a, str>, Refusal> {
     let id = as_text(name, raw)?;
     match check_id(&id) {
         Ok(()) => Ok(id),
@@ -260,10 +336,12 @@ fn kind(raw: &RawValue) -> &'static str {
 
 /// Judges a value of a record as deep as it goes, `depth` objects and arrays being around it.
 pub(super) fn check_value(name: &str, raw: &RawValue, depth: usize) -> Result<(), Refusal> {
+    judge_value(name, raw, Strict { levels: JSON_DEPTH_MAX - depth, opaque: false })
+}
+
+fn judge_value(name: &str, raw: &RawValue, strict: Strict) -> Result<(), Refusal> {
     let mut reader = serde_json::Deserializer::from_str(raw.get());
-    Strict { levels: JSON_DEPTH_MAX - depth }
-        .deserialize(&mut reader)
-        .map_err(|error| malformed(format!("{name}: {error}")))
+    strict.deserialize(&mut reader).map_err(|error| malformed(format!("{name}: {error}")))
 }
 
 /// A name from a record as messages show it: short, and without what could disturb a line of text.
@@ -289,7 +367,7 @@ fn duplicate_message(name: &str) -> String {
 /// A string, borrowed unless it has escapes.
 struct Text<'a>(Cow<'a, str>);
 
-impl<'de> serde::Deserialize<'de> for Text<'de> {
+impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct TextVisitor;
         impl<'de> Visitor<'de> for TextVisitor {
@@ -310,7 +388,7 @@ impl<'de> serde::Deserialize<'de> for Text<'de> {
 
 struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de> serde::Deserialize<'de> for Fields<'de> {
+impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FieldsVisitor;
         impl<'de> Visitor<'de> for FieldsVisitor {
@@ -334,12 +412,14 @@ impl<'de> serde::Deserialize<'de> for Fields<'de> {
 #[derive(Clone, Copy)]
 struct Strict {
     levels: usize,
+    /// Numbers are looked over but not read, so that none is out of range.
+    opaque: bool,
 }
 
 impl Strict {
     fn deeper<E: Error>(self) -> Result<Self, E> {
         match self.levels.checked_sub(1) {
-            Some(levels) => Ok(Self { levels }),
+            Some(levels) => Ok(Self { levels, ..self }),
             None => Err(E::custom(format!("nested deeper than {JSON_DEPTH_MAX}"))),
         }
     }
@@ -348,7 +428,14 @@ impl Strict {
 impl<'de> DeserializeSeed<'de> for Strict {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+        if !self.opaque {
+            return deserializer.deserialize_any(self);
+        }
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        match kind(raw) {
+            "a number" => Ok(()),
+            _ => serde_json::Deserializer::from_str(raw.get()).deserialize_any(self).map_err(Error::custom),
+        }
     }
 }
 

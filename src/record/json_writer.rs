@@ -28,10 +28,30 @@ impl JsonWriter {
         self.push_text(text);
     }
 
+    pub(super) fn optional_integer(&mut self, name: &str, integer: Option<i64>) {
+        if let Some(integer) = integer {
+            self.integer(name, integer);
+        }
+    }
+
     pub(super) fn optional_text(&mut self, name: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(name, text);
         }
+    }
+
+    pub(super) fn texts<T: AsRef<str>>(&mut self, name: &str, texts: &[T]) {
+        self.begin_array(name);
+        for text in texts {
+            self.part_text(text.as_ref());
+        }
+        self.end_array();
+    }
+
+    /// A text that is a part of an array.
+    pub(super) fn part_text(&mut self, text: &str) {
+        self.separate();
+        self.push_text(text);
     }
 
     pub(super) fn integer(&mut self, name: &str, integer: i64) {

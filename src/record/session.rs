@@ -75,7 +75,7 @@ pub struct SessionView {
 impl SessionView {
     /// Reads a record's value; a null value is an end and has nothing but its key and headers.
     pub fn decode(value: &[u8]) -> Result<Self, Refusal> {
-        let object = Object::read_record(value, "session")?;
+        let object = Object::read_record(Some(value), "session", None)?;
         Ok(Self {
             event: SessionEvent::from_name(&object.text("event")?)
                 .ok_or_else(|| json::invalid("`event`: must be \"join\", \"add\" or \"move\""))?,

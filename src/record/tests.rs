@@ -18,11 +18,19 @@ use crate::{
     topology::{Topic, Topology},
 };
 
-const SCHEMAS: [(Topic, &str); 5] = [
+pub(super) mod strategy;
+mod timeline;
+
+const SCHEMAS: [(Topic, &str); 10] = [
     (Topic::Heartbeats, include_str!("../../schemas/record/heartbeats.json")),
     (Topic::Presence, include_str!("../../schemas/record/presence.json")),
     (Topic::PresenceState, include_str!("../../schemas/record/presence-state.json")),
     (Topic::Sessions, include_str!("../../schemas/record/sessions.json")),
+    (Topic::Sends, include_str!("../../schemas/record/sends.json")),
+    (Topic::Receipts, include_str!("../../schemas/record/receipts.json")),
+    (Topic::Deliveries, include_str!("../../schemas/record/deliveries.json")),
+    (Topic::Inbox, include_str!("../../schemas/record/inbox.json")),
+    (Topic::Cursors, include_str!("../../schemas/record/cursors.json")),
     (Topic::DeadLetters, include_str!("../../schemas/record/dead-letters.json")),
 ];
 

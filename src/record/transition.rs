@@ -127,7 +127,7 @@ pub struct TransitionView {
 impl TransitionView {
     /// Reads a record's value.
     pub fn decode(value: &[u8]) -> Result<Self, Refusal> {
-        let object = Object::read_record(value, "transition")?;
+        let object = Object::read_record(Some(value), "transition", None)?;
         let status = |name| {
             Status::from_name(&object.text(name)?)
                 .ok_or_else(|| json::invalid(format!("`{name}`: no status")))

@@ -8,6 +8,7 @@
 
 use super::{CellError, Column, Kind, Stage, Table, Value, Writing, cells::Cells, column};
 use crate::{
+    fnv::Fnv1a,
     log::Offset,
     record::{heartbeats::Choice, transition::Status},
 };
@@ -91,8 +92,7 @@ pub fn clustering(user: &str, session: &str) -> Box<[Value]> {
 /// What the fold keeps of a session's metadata: 64-bit FNV-1a. It is in checkpoints, so it must never change.
 #[must_use]
 pub fn metadata_hash(metadata: &str) -> u64 {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    metadata.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+    Fnv1a::default().bytes(metadata.as_bytes()).finish()
 }
 
 impl<'a> UserRow<'a> {

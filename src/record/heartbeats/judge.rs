@@ -11,9 +11,10 @@ use crate::{
         TEXT_BYTES_MAX,
     },
     record::{
-        Reason, Refusal, beacon,
-        json::{self, ANY_INTEGER, NOT_NEGATIVE, Object},
+        Refusal, beacon,
+        json::{self, ANY_INTEGER, NOT_NEGATIVE, Object, check_size},
     },
+    topology::Topic,
 };
 
 /// Objects and arrays around a part of a batch.
@@ -29,16 +30,10 @@ pub(super) fn judge(value: Option<&[u8]>) -> Result<Input<'_>, Refusal> {
         "heartbeats" => (BATCH_BYTES_MAX, Some("beats")),
         "goodbyes" => (BATCH_BYTES_MAX, Some("ends")),
         "heartbeat" | "goodbye" | "gateway_gone" | "status" | "beacon" => (HEARTBEAT_BYTES_MAX, None),
-        other => {
-            let shown = json::shown(other);
-            return Err(json::unsupported(format!(
-                "`type`: {shown} is no type of `heartbeats` in version {}",
-                json::VERSION
-            )));
-        }
+        other => return Err(json::unknown_type(Topic::Heartbeats, other)),
     };
     check_size(&kind, text.len(), bytes_max)?;
-    object.check_nested(parts)?;
+    object.check_nested(parts.as_slice(), 1)?;
     match kind.as_ref() {
         "heartbeat" => judge_beat(&object).map(Input::Heartbeat),
         "heartbeats" => judge_beats(&object),
@@ -150,11 +145,4 @@ fn short_text<'a>(object: &Object<'a>, name: &str) -> Result<Field<Cow<'a, str>>
         check_size(&format!("`{name}`"), text.len(), TEXT_BYTES_MAX)?;
     }
     Ok(field)
-}
-
-fn check_size(what: &str, bytes: usize, bytes_max: usize) -> Result<(), Refusal> {
-    if bytes <= bytes_max {
-        return Ok(());
-    }
-    Err(Refusal::new(Reason::Oversize, format!("{what}: {bytes} bytes, at most {bytes_max} are accepted")))
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     limits::{BATCH_BYTES_MAX, HEARTBEAT_BYTES_MAX, METADATA_BYTES_MAX, TEXT_BYTES_MAX},
-    record::{Reason, session::SessionView, transition::TransitionView},
+    record::{Reason, session::SessionView, tests::strategy::FRAGMENTS, transition::TransitionView},
 };
 
 mod strategy;
@@ -324,7 +324,7 @@ fn after_any_single_edit_the_scanner_says_what_the_judge_says() {
     let mut scanned = 0;
     for text in [beat_with(fields), batch] {
         for (at, removed) in (0..text.len()).flat_map(|at| [(at, 0), (at, 1)]) {
-            for fragment in strategy::FRAGMENTS {
+            for fragment in FRAGMENTS {
                 let edited = [&text[..at], fragment, &text[at + removed..]].concat();
                 if let Some(input) = scan::scan(edited.as_bytes()) {
                     assert_eq!(judge::judge(Some(edited.as_bytes())), Ok(input), "{edited}");

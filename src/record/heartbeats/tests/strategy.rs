@@ -9,7 +9,10 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use super::super::*;
 use crate::{
     limits::{AFTER_MS_MAX, INTEGER_MAX, LEASE_MS_MAX, LEASE_MS_MIN},
-    record::beacon::Parameters,
+    record::{
+        beacon::Parameters,
+        tests::strategy::{edited, id, integer},
+    },
 };
 
 pub(super) fn input() -> impl Strategy<Value = Input<'static>> {
@@ -41,76 +44,7 @@ pub(super) fn mutated_record() -> impl Strategy<Value = Vec<u8>> {
         })),
         1 => input().prop_map(|input| encode(&input)),
     ];
-    let edit = (any::<prop::sample::Index>(), 0..3_usize, select(FRAGMENTS));
-    (heartbeats, vec(edit, 0..4)).prop_map(|(mut bytes, edits)| {
-        for (at, removed, fragment) in edits {
-            let start = at.index(bytes.len() + 1);
-            let end = (start + removed).min(bytes.len());
-            bytes.splice(start..end, fragment.bytes());
-        }
-        bytes
-    })
-}
-
-/// What an edit may put in; single characters of JSON first.
-pub(super) const FRAGMENTS: &[&str] = &[
-    "",
-    "\"",
-    "\\",
-    "\\u0061",
-    "\\u002f",
-    "/",
-    "{",
-    "}",
-    "[",
-    "]",
-    ",",
-    ":",
-    " ",
-    "\n",
-    "0",
-    "00",
-    "-",
-    "-1",
-    ".0",
-    "1e3",
-    "e",
-    "7",
-    "12345678",
-    "9007199254740991",
-    "9007199254740992",
-    "null",
-    "true",
-    "false",
-    "é",
-    "\u{7f}",
-    "\u{85}",
-    "\u{0}",
-    ",\"busy\":true",
-    ",\"user\":\"x\"",
-    ",\"counter\":1",
-    ",\"v\":1",
-    ",\"x\":{}",
-    "{},",
-    "\"metadata\":{\"a\":1,\"a\":2},",
-    "\"device\":null,",
-    "\"lease_ms\":4999,",
-    "\"idle_ms\":0,",
-    "[[[[[[[[[[[[[[[[",
-];
-
-fn id() -> BoxedStrategy<Cow<'static, str>> {
-    prop_oneof![
-        6 => "[a-z0-9._-]{1,20}",
-        1 => "[a-z]{126,128}",
-        1 => "[ -.0-~¡-\u{2fff}🙂]{1,30}",
-    ]
-    .prop_map(Cow::Owned)
-    .boxed()
-}
-
-fn integer() -> impl Strategy<Value = i64> {
-    prop_oneof![0..2_000_000_000_000_i64, -INTEGER_MAX..=INTEGER_MAX, 0..10_i64]
+    edited(heartbeats)
 }
 
 fn field<T: Clone + std::fmt::Debug + 'static>(
