@@ -25,6 +25,8 @@ use crate::{
     topology::{ProcessorKind, Topology},
 };
 
+#[cfg(test)]
+mod bench;
 mod border;
 pub mod conversation;
 pub mod cursor;

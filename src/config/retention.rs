@@ -22,9 +22,7 @@ fn span_s(settings: &Settings, key: &str) -> Result<u32, ConfigError> {
     let span_s = u32::try_from(settings.duration_ms(key)? / 1_000).unwrap_or(u32::MAX);
     match (RETENTION_S_MIN..=RETENTION_S_MAX).contains(&span_s) {
         true => Ok(span_s),
-        false => Err(settings.bad(
-            key,
-            format!("must be {} to {} days", RETENTION_S_MIN / 86_400, RETENTION_S_MAX / 86_400),
-        )),
+        false => Err(settings
+            .bad(key, format!("must be {} to {} days", RETENTION_S_MIN / 86_400, RETENTION_S_MAX / 86_400))),
     }
 }

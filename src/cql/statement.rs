@@ -96,14 +96,7 @@ fn insert(name: &str, columns: &[&[Column]], ttl: bool) -> String {
     format!("INSERT INTO {name} ({}) VALUES ({marks}) USING TIMESTAMP ?{ttl}", names(columns.iter()))
 }
 
-fn slice(
-    name: &str,
-    columns: &str,
-    table: &Table,
-    prefix: usize,
-    after: bool,
-    descending: bool,
-) -> String {
+fn slice(name: &str, columns: &str, table: &Table, prefix: usize, after: bool, descending: bool) -> String {
     let keys = table.partition.iter().chain(&table.clustering[..prefix.min(table.clustering.len())]);
     let mut text = format!("SELECT {columns} FROM {name} WHERE {}", equal(keys));
     if let Some(next) = table.clustering.get(prefix).filter(|_| after) {

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     store::{Change, Select, Statement},
-    table::{Kind, Table, Value, column, presence::PRESENCE},
+    table::{Kind, Stage, Table, Value, Writing, column, presence::PRESENCE},
 };
 
 use super::*;
@@ -32,6 +32,8 @@ static ENTRIES: Table = Table {
         column("body", Kind::Text),
         column("flag", Kind::Boolean),
     ],
+    stage: Stage::First,
+    writing: Writing::InPlace,
 };
 const CREATE_ENTRIES: &str = "CREATE TABLE \"entries\" (bucket int, user text, seq bigint, \
      origin bigint static, note text static, number int, big bigint, body text, flag boolean, \
@@ -43,6 +45,8 @@ static CHUNKS: Table = Table {
     clustering: &[column("chunk", Kind::Int)],
     statics: &[],
     cells: &[column("data", Kind::Blob)],
+    stage: Stage::First,
+    writing: Writing::InPlace,
 };
 const CREATE_CHUNKS: &str =
     "CREATE TABLE chunks (bucket int, chunk int, data blob, PRIMARY KEY ((bucket), chunk))";

@@ -190,18 +190,27 @@ fn a_database_whose_making_was_cut_off_is_made_again() {
 
 #[test]
 fn a_table_may_gain_columns_at_its_end_and_change_in_no_other_way() {
-    use crate::table::{Kind, column};
+    use crate::table::{Kind, Stage, Writing, column};
     static NARROW: Table = Table {
         name: "t",
         partition: &[column("p", Kind::Int)],
         clustering: &[],
         statics: &[],
         cells: &[column("a", Kind::Int)],
+        stage: Stage::First,
+        writing: Writing::InPlace,
     };
     static WIDE: Table = Table { cells: &[column("a", Kind::Int), column("b", Kind::Text)], ..NARROW_COPY };
     static OTHER: Table = Table { cells: &[column("aa", Kind::Int), column("b", Kind::Text)], ..NARROW_COPY };
-    const NARROW_COPY: Table =
-        Table { name: "t", partition: &[column("p", Kind::Int)], clustering: &[], statics: &[], cells: &[] };
+    const NARROW_COPY: Table = Table {
+        name: "t",
+        partition: &[column("p", Kind::Int)],
+        clustering: &[],
+        statics: &[],
+        cells: &[],
+        stage: Stage::First,
+        writing: Writing::InPlace,
+    };
     let partition = || Box::from([Value::Int(1)]);
     let statement = |cells: Box<[Value]>| Statement {
         clustering: Box::default(),

@@ -5,8 +5,8 @@ use std::mem;
 use super::{Engine, Executor, Exit, InFlight, Leaving, Producer, Purpose, requests::Question};
 use crate::{
     limits::{
-        PART_OUTPUT_BYTES_MAX, POLL_BYTES_MAX, POLL_RECORDS_MAX, TRANSACTION_INPUT_RECORDS_MAX, TRANSACTION_OUTPUT_BYTES_MAX,
-        UNFOLDED_BYTES_MAX, UNSTORED_BYTES_MAX,
+        PART_OUTPUT_BYTES_MAX, POLL_BYTES_MAX, POLL_RECORDS_MAX, TRANSACTION_INPUT_RECORDS_MAX,
+        TRANSACTION_OUTPUT_BYTES_MAX, UNFOLDED_BYTES_MAX, UNSTORED_BYTES_MAX,
     },
     log::{
         Committed, ErrorClass, LogCommand, LogError, Member, PartitionId, Transaction, TransactionOutcome,

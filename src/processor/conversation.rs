@@ -188,7 +188,9 @@ impl Conversation {
             Known::Unknown => return Step::Wanting,
             Known::Same => return Step::Applied,
             Known::Other(seq) => Some(conflict("message", &seq.to_string())),
-            Known::New if message.members_only && !state.is_member(&message.conversation, &message.sender) => {
+            Known::New
+                if message.members_only && !state.is_member(&message.conversation, &message.sender) =>
+            {
                 let text = "`members_only`: the sender is no member of the conversation";
                 Some(Refusal::new(Reason::NotMember, text))
             }

@@ -105,9 +105,10 @@ impl Fold for Cursor {
         for clustering in keys {
             let [Value::Text(user), Value::Text(conversation)] = &**clustering else { continue };
             let row = rows.iter().find(|row| row.clustering == *clustering);
-            let row = row.map(|row| CursorRow::from_cells(&row.cells)).transpose().map_err(|error| {
-                RestoreError(format!("{error}; restore a newer backup of the table"))
-            })?;
+            let row = row
+                .map(|row| CursorRow::from_cells(&row.cells))
+                .transpose()
+                .map_err(|error| RestoreError(format!("{error}; restore a newer backup of the table")))?;
             let size_bytes = user.len() + conversation.len() + size_of::<i64>();
             let position = row.map_or(0, |row| row.position);
             self.positions.insert((user.clone(), conversation.clone()), position, size_bytes, self.batch);

@@ -101,11 +101,7 @@ impl SentRow {
     /// Reads a key's cells.
     pub fn from_cells(cells: &[Value]) -> Result<Self, CellError> {
         let cells = Cells::of_row(&MESSAGES, cells);
-        Ok(Self {
-            accepted_at_ms: cells.big_int(0)?,
-            seq: cells.big_int(6)?,
-            hash: cells.big_int(7)? as u64,
-        })
+        Ok(Self { accepted_at_ms: cells.big_int(0)?, seq: cells.big_int(6)?, hash: cells.big_int(7)? as u64 })
     }
 }
 

@@ -1,6 +1,6 @@
 use std::fs;
 
-use crate::table::{Kind, TABLES, column};
+use crate::table::{Kind, Stage, TABLES, Writing, column};
 
 use super::{files::statements, tables::Found, *};
 
@@ -45,6 +45,8 @@ fn a_table_that_differs_in_any_way_is_noticed() {
         clustering: &[column("user", Kind::Text), column("seq", Kind::BigInt)],
         statics: &[column("origin", Kind::BigInt)],
         cells: &[column("body", Kind::Blob)],
+        stage: Stage::First,
+        writing: Writing::InPlace,
     };
     let right = "CREATE TABLE IF NOT EXISTS heads (bucket int, user text, seq bigint, origin bigint static, \
                  body blob, further text, PRIMARY KEY ((bucket), user, seq)) WITH gc_grace_seconds = 1";

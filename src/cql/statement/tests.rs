@@ -1,4 +1,4 @@
-use crate::table::column;
+use crate::table::{Stage, Writing, column};
 
 use super::*;
 
@@ -8,6 +8,8 @@ static INBOX: Table = Table {
     clustering: &[column("user", Kind::Text), column("seq", Kind::BigInt)],
     statics: &[column("origin", Kind::BigInt), column("entries", Kind::Int)],
     cells: &[column("body", Kind::Blob)],
+    stage: Stage::First,
+    writing: Writing::InPlace,
 };
 
 /// With ' for ", which would need escapes below.

@@ -106,6 +106,8 @@ fn a_table_that_is_not_as_described_is_a_permanent_error() {
         clustering: &[column("user", Kind::Text), column("seq", Kind::BigInt)],
         statics: &[],
         cells: &[column("big", Kind::Int)],
+        stage: Stage::First,
+        writing: Writing::InPlace,
     };
     let fixture = six("heartline_test_described");
     let query = Query { table: &OTHER, partition: bucket(), select: everything() };

@@ -1,6 +1,6 @@
 use crate::{
     store::StoreErrorClass,
-    table::{column, progress::OWNERS},
+    table::{Stage, Writing, column, progress::OWNERS},
 };
 
 use super::*;
@@ -11,6 +11,8 @@ static NAMES: Table = Table {
     clustering: &[column("seq", Kind::BigInt)],
     statics: &[column("origin", Kind::BigInt)],
     cells: &[column("body", Kind::Blob)],
+    stage: Stage::First,
+    writing: Writing::InPlace,
 };
 
 fn statement(change: Change) -> Statement {

@@ -1,7 +1,10 @@
 use proptest::{collection::vec, option, prelude::*};
 
 use super::{cell::GRACE_MS, *};
-use crate::{embedded::tests::TestDatabase, table::column};
+use crate::{
+    embedded::tests::TestDatabase,
+    table::{Stage, Writing, column},
+};
 
 static NOTES: Table = Table {
     name: "notes",
@@ -9,6 +12,8 @@ static NOTES: Table = Table {
     clustering: &[column("day", Kind::Int), column("title", Kind::Text)],
     statics: &[column("latest", Kind::BigInt)],
     cells: &[column("body", Kind::Text), column("size", Kind::Int)],
+    stage: Stage::First,
+    writing: Writing::InPlace,
 };
 
 const START_MS: i64 = 1_000_000;

@@ -11,9 +11,7 @@ use crate::{
         Bounds, Chunk, Committed, LogCommand, LogEvent, Offset, OutRecord, RecordRef, TopicDescription,
         Transaction, TransactionOutcome, TransactionStep,
     },
-    processor::{
-        Checkpoint, Fold, FoldStats, Refreshed, RestoreError, Retention, SeenBeacon, Setup, Step,
-    },
+    processor::{Checkpoint, Fold, FoldStats, Refreshed, RestoreError, Retention, SeenBeacon, Setup, Step},
     record::beacon::Parameters,
     store::{
         Query, Row, Select, Statement, StoreCommand, StoreError, StoreErrorClass, StoreEvent, WriteBatch,

@@ -12,12 +12,10 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     client::{StoreClient, Tail, TailFrom, TailRecord, TopicClient},
     log::{Bounds, LogError, Offset, OutRecord, PartitionId},
-    store::{Change, Query, Row, Select, StoreError, StoreErrorClass, WriteBatch},
-    table::Value,
+    sim::SimStore,
+    store::{Query, Row, StoreError, StoreErrorClass, WriteBatch},
     topology::Topic,
 };
-
-type Rows = BTreeMap<(&'static str, Vec<Value>, Vec<Value>), Box<[Value]>>;
 
 /// A log whose record time is the offset.
 pub struct FakeTopics {
@@ -137,24 +135,16 @@ impl TopicClient for Shared<FakeTopics> {
     }
 }
 
-/// A store of plain rows; timestamps are not looked at.
+/// The simulated store at time 0, which can be made unreadable.
 #[derive(Default)]
 pub struct FakeStore {
-    rows: Mutex<Rows>,
-    /// Reads of this table fail.
+    store: Mutex<SimStore>,
     pub unreadable: Mutex<Option<&'static str>>,
 }
 
 impl FakeStore {
     pub fn put(&self, batch: WriteBatch) {
-        let mut rows = lock(&self.rows);
-        for statement in batch.statements {
-            let key = (batch.table.name, batch.partition.to_vec(), statement.clustering.to_vec());
-            match statement.change {
-                Change::Upsert(cells) => rows.insert(key, cells),
-                Change::Statics(_) | Change::Delete => rows.remove(&key),
-            };
-        }
+        lock(&self.store).apply(0, batch);
     }
 }
 
@@ -167,20 +157,7 @@ impl StoreClient for Shared<FakeStore> {
                     message: "no node answers".into(),
                 });
             }
-            let wanted = |clustering: &[Value]| match &query.select {
-                Select::Slice { prefix, .. } => clustering.starts_with(prefix),
-                Select::Keys(keys) => keys.iter().any(|key| **key == *clustering),
-                Select::Statics => false,
-            };
-            let rows = lock(&self.0.rows);
-            let of_partition = rows.iter().filter(|((table, partition, clustering), _)| {
-                *table == query.table.name && **partition == *query.partition && wanted(clustering)
-            });
-            let row = |((_, _, clustering), cells): (&(_, _, Vec<Value>), _)| Row {
-                clustering: clustering.clone().into(),
-                cells: Box::clone(cells),
-            };
-            Ok(of_partition.map(row).collect())
+            Ok(lock(&self.0.store).read(0, &query))
         })
     }
 

@@ -78,12 +78,13 @@ impl Fanout {
         users: impl Iterator<Item = &'a str>,
         output: &mut Output,
     ) {
-        let mut writer = self.open.remove(&partition).unwrap_or_else(DeliveriesWriter::new);
-        self.size_bytes -= writer.size_bytes();
+        let open = self.open.remove(&partition);
+        self.size_bytes -= open.as_ref().map_or(0, DeliveriesWriter::size_bytes);
+        let mut writer = open.unwrap_or_default();
         writer.message(posted);
         for user in users {
             if writer.size_bytes() >= DELIVERIES_BYTES_MAX || writer.recipients() >= RECIPIENTS_MAX {
-                let full = std::mem::replace(&mut writer, DeliveriesWriter::new());
+                let full = std::mem::take(&mut writer);
                 output.publish_owed(deliveries(partition, full));
                 writer.message(posted);
             }

@@ -111,19 +111,20 @@ impl Fetch {
     }
 }
 
+/// A conversation, and a block of its messages.
+type Block = (Box<str>, i64);
+
 /// What must be read before records can be folded, each once.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     conversations: BTreeMap<Box<str>, Query>,
-    /// By conversation and block.
-    sent: BTreeMap<(Box<str>, i64), BTreeSet<Box<[Value]>>>,
+    sent: BTreeMap<Block, BTreeSet<Box<[Value]>>>,
 }
 
 impl Wanted {
     pub fn conversation(&mut self, conversation: &str, fetch: Option<&Fetch>) {
         if !self.conversations.contains_key(conversation) {
-            let query = fetch
-                .map_or_else(|| page_query(conversation, None, PAGE_ROWS_MAX), Fetch::next);
+            let query = fetch.map_or_else(|| page_query(conversation, None, PAGE_ROWS_MAX), Fetch::next);
             self.conversations.insert(conversation.into(), query);
         }
     }

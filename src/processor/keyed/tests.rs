@@ -2,7 +2,7 @@ use super::*;
 
 fn keyed(entries: &[(&'static str, u64)]) -> Keyed<&'static str, u32> {
     let mut keyed = Keyed::new(3 * (100 + ENTRY_BYTES));
-    entries.iter().for_each(|(key, batch)| keyed.insert(key, 0, 100, *batch));
+    entries.iter().for_each(|(key, batch)| keyed.insert(*key, 0, 100, *batch));
     keyed
 }
 

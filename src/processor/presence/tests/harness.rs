@@ -283,7 +283,11 @@ impl World {
     }
 
     pub fn checkpoints(&mut self) -> Vec<(u32, Checkpoint)> {
-        self.fold.buckets().into_iter().filter_map(|bucket| Some((bucket, self.fold.checkpoint(bucket)?))).collect()
+        self.fold
+            .buckets()
+            .into_iter()
+            .filter_map(|bucket| Some((bucket, self.fold.checkpoint(bucket)?)))
+            .collect()
     }
 
     /// Goes on from the fold's own checkpoints, as a successor does.

@@ -1,7 +1,7 @@
 use super::Tables;
 use crate::{
     store::{Change, Query, Row, Select, Statement, WriteBatch},
-    table::{Column, Kind, Table, Value},
+    table::{Column, Kind, Stage, Table, Value, Writing},
 };
 
 static TABLE: Table = Table {
@@ -10,6 +10,8 @@ static TABLE: Table = Table {
     clustering: &[Column { name: "user", kind: Kind::Text }, Column { name: "seq", kind: Kind::BigInt }],
     statics: &[Column { name: "head", kind: Kind::BigInt }],
     cells: &[Column { name: "a", kind: Kind::Text }, Column { name: "b", kind: Kind::Int }],
+    stage: Stage::First,
+    writing: Writing::InPlace,
 };
 
 fn key(user: &str, seq: i64) -> Box<[Value]> {

@@ -1,0 +1,69 @@
+use super::*;
+use crate::{
+    effect::Output,
+    store::Change,
+    table::{
+        Table,
+        inbox::{HEADS, INBOX, WINDOWS},
+        presence::PRESENCE,
+    },
+    task::Counts,
+};
+
+fn part(position: Offset, tables: &[&'static Table]) -> Part {
+    let mut output = Output::new(0);
+    output.begin(position - 1, true);
+    for table in tables {
+        let partition = vec![Value::Int(0); table.partition.len()].into();
+        let clustering = vec![Value::Int(0); table.clustering.len()].into();
+        let change = Change::Upsert(vec![Value::Null; table.cells.len()].into());
+        output.change_at(position - 1, table, partition, clustering, change);
+    }
+    let counts = Counts::default();
+    Part { position, fresh: 1, counts, output, checkpoints: Vec::new(), as_of_ms: None }
+}
+
+fn names(released: &Released) -> Vec<(u64, &'static str)> {
+    released.writes.iter().map(|(batch, write)| (*batch, write.table.name)).collect()
+}
+
+#[test]
+fn heads_go_out_after_the_entries_and_windows_of_their_batch() {
+    let mut ledger = Ledger::default();
+    let released = ledger.owe(1, part(10, &[&HEADS, &WINDOWS, &INBOX]));
+    assert_eq!(names(&released), [(1, "inbox")]);
+    assert!(ledger.waiting_bytes() > 0);
+    assert_eq!(names(&ledger.acknowledge(1, Stage::First)), [(1, "inbox_windows")]);
+    assert_eq!(names(&ledger.acknowledge(1, Stage::Second)), [(1, "inbox_heads")]);
+    assert_eq!(ledger.waiting_bytes(), 0);
+    let settled = ledger.acknowledge(1, Stage::Last).settled;
+    assert_eq!((settled[0].batch, settled[0].position, ledger.is_empty()), (1, 10, true));
+}
+
+#[test]
+fn heads_wait_for_the_entries_of_earlier_batches_too() {
+    let mut ledger = Ledger::default();
+    ledger.owe(1, part(10, &[&INBOX, &HEADS]));
+    let released = ledger.owe(2, part(20, &[&INBOX, &HEADS]));
+    assert_eq!(names(&released), [(2, "inbox")], "entries don't wait");
+    assert!(names(&ledger.acknowledge(2, Stage::First)).is_empty());
+    assert_eq!(names(&ledger.acknowledge(1, Stage::First)), [(1, "inbox_heads"), (2, "inbox_heads")]);
+    assert!(ledger.acknowledge(2, Stage::Last).settled.is_empty(), "batches are settled in order");
+    assert_eq!(ledger.acknowledge(1, Stage::Last).settled.len(), 2);
+}
+
+#[test]
+fn what_one_origin_covers_is_never_split() {
+    let rows = |table: &'static Table| {
+        let mut output = Output::new(0);
+        for offset in 0..9 {
+            let text = Value::Text("x".repeat(STORE_BATCH_BYTES_MAX / 4).into());
+            let change = Change::Upsert(vec![text; table.cells.len()].into());
+            let clustering = vec![Value::Int(offset as i32); table.clustering.len()].into();
+            output.change_at(offset, table, [Value::Int(0)].into(), clustering, change);
+        }
+        database_batches(output.rows).len()
+    };
+    assert!(rows(&PRESENCE) > 1, "rows with an origin of their own are");
+    assert_eq!(rows(&HEADS), 1);
+}
