@@ -19,6 +19,7 @@ mod logging;
 mod output;
 mod presence;
 mod reach;
+mod rebuild;
 mod run;
 mod schema;
 mod serving;
@@ -36,7 +37,8 @@ New here? Run `heartline up --demo`.";
 /// The heading of the options that every command takes.
 const EVERYWHERE: &str = "Options of every command";
 
-/// Presence for chat back ends: heartbeats in, exactly-once transitions and current state out.
+/// Presence and timelines for chat back ends: heartbeats and sends in, exactly-once transitions, histories and
+/// inboxes out.
 #[derive(Debug, Parser)]
 #[command(name = "heartline", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = EXIT_CODES)]
@@ -87,6 +89,8 @@ enum Command {
     Presence(presence::Presence),
     /// Tell a halted partition what you know, so that it goes on
     Adopt(adopt::Adopt),
+    /// Fold the topics from their start into another keyspace; publishes nothing
+    Rebuild(rebuild::Rebuild),
 }
 
 impl Cli {
@@ -123,6 +127,7 @@ impl Cli {
                 Command::Tail(tail) => tail.execute(global).await,
                 Command::Presence(presence) => presence.execute(global).await,
                 Command::Adopt(adopt) => adopt.execute(global).await,
+                Command::Rebuild(rebuild) => rebuild.execute(global).await,
             }
         });
         // What still runs is of no interest any more, and a blocked read of stdin would never end.

@@ -45,6 +45,7 @@ mod questions;
 mod beacons;
 mod tail;
 mod topic_client;
+pub mod offsets;
 pub mod topics;
 
 pub use topic_client::KafkaTopics;

@@ -60,7 +60,7 @@ fn concerns(processors: &[ProcessorKind], difference: &TopicDifference) -> bool 
     processors.iter().any(|kind| kind.input() == topic || kind.outputs().contains(&topic))
 }
 
-fn processor(name: &str) -> Result<ProcessorKind, String> {
+pub(super) fn processor(name: &str) -> Result<ProcessorKind, String> {
     ProcessorKind::from_name(name).ok_or_else(|| {
         let names: Vec<&str> = ProcessorKind::ALL.iter().map(|kind| kind.name()).collect();
         format!("the processors are {}", names.join(", "))

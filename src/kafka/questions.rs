@@ -149,7 +149,7 @@ impl Questions {
     }
 }
 
-fn committed(
+pub(super) fn committed(
     client: &BaseConsumer<Logged>,
     topic: &str,
     partitions: &[PartitionId],
