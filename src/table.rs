@@ -4,6 +4,8 @@
 
 use bytes::Bytes;
 
+use crate::topology::ProcessorKind;
+
 mod cells;
 pub mod checkpoint;
 pub mod conversation;
@@ -82,6 +84,18 @@ pub const TABLES: &[&Table] = &[
 ];
 
 pub use cells::CellError;
+
+/// The tables that a processor reads or writes.
+#[must_use]
+pub fn tables_of(processor: ProcessorKind) -> Vec<&'static Table> {
+    let own: &[&'static Table] = match processor {
+        ProcessorKind::Presence => &[&presence::PRESENCE, &checkpoint::CHECKPOINTS],
+        ProcessorKind::Conversation => &[&conversation::CONVERSATIONS, &message::MESSAGES],
+        ProcessorKind::Inbox => &[&inbox::INBOX, &inbox::WINDOWS, &inbox::HEADS],
+        ProcessorKind::Cursor => &[&cursor::CURSORS],
+    };
+    [own, &[&progress::PROGRESS, &progress::OWNERS]].concat()
+}
 
 /// Shorthand for descriptions.
 pub(crate) const fn column(name: &'static str, kind: Kind) -> Column {

@@ -9,7 +9,7 @@ use super::{
     connect::{self, Backend},
     serving::{self, Serving},
 };
-use crate::{cql::schema, kafka::topics::TopicDifference, table::TABLES, topology::ProcessorKind};
+use crate::{cql::schema, kafka::topics::TopicDifference, table::tables_of, topology::ProcessorKind};
 
 #[derive(Debug, Args)]
 pub struct Run {
@@ -42,7 +42,10 @@ impl Run {
             )));
         }
         let cql = connect::cql_for_worker(&config).await?;
-        schema::check(&cql, TABLES).await?;
+        let mut tables: Vec<_> = processors.iter().flat_map(|kind| tables_of(*kind)).collect();
+        tables.sort_by_key(|table| table.name);
+        tables.dedup_by_key(|table| table.name);
+        schema::check(&cql, &tables).await?;
         if let Some(warning) = cql.durability_warning().await {
             tracing::warn!("{warning}");
         }

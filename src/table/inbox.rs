@@ -68,7 +68,7 @@ const BUCKET_CELLS: &[Column] = &[
     column("generation", Kind::Int),
     // The present window, the entries in it, and the record time at which it began.
     column("window", Kind::BigInt),
-    column("entries", Kind::BigInt),
+    column("window_entries", Kind::BigInt),
     column("window_since_ms", Kind::BigInt),
 ];
 

@@ -23,6 +23,24 @@ pub static MIGRATIONS: &[Migration] = &[
         name: "progress_owners",
         text: include_str!("../../../schemas/table/0004_progress_owners.cql"),
     },
+    Migration {
+        id: 5,
+        name: "conversations",
+        text: include_str!("../../../schemas/table/0005_conversations.cql"),
+    },
+    Migration { id: 6, name: "messages", text: include_str!("../../../schemas/table/0006_messages.cql") },
+    Migration { id: 7, name: "inbox", text: include_str!("../../../schemas/table/0007_inbox.cql") },
+    Migration {
+        id: 8,
+        name: "inbox_windows",
+        text: include_str!("../../../schemas/table/0008_inbox_windows.cql"),
+    },
+    Migration {
+        id: 9,
+        name: "inbox_heads",
+        text: include_str!("../../../schemas/table/0009_inbox_heads.cql"),
+    },
+    Migration { id: 10, name: "cursors", text: include_str!("../../../schemas/table/0010_cursors.cql") },
 ];
 
 impl Migration {
