@@ -22,6 +22,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+pub use self::process::free_ports;
 use self::{compose::Service, process::Process};
 
 /// Why no servers can be had here; the tests that need them are then shown as ignored, with this reason.

@@ -6,7 +6,10 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -202,12 +205,15 @@ fn open_log(path: &Path) -> Result<File> {
     log.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Free ports of 127.0.0.1, all different.
+/// Free ports of 127.0.0.1, all different, and different from those of all calls before: who got one of them
+/// may not listen yet.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    static LOOKED_AT: AtomicU16 = AtomicU16::new(0);
     // Two test runs at the same time begin to look in different places.
     let count = PORTS.end - PORTS.start;
     let first = (process::id() % 1_000 * 11) as u16 % count;
-    let candidates = (0..count).map(|step| PORTS.start + (first + step) % count);
+    let steps = (0..count).map(|_| LOOKED_AT.fetch_add(1, Ordering::Relaxed) % count);
+    let candidates = steps.map(|step| PORTS.start + (first + step) % count);
     let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     let mut ports = [0; N];
     for port in &mut ports {

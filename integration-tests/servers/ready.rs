@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rdkafka::{
     ClientConfig,
     config::RDKafkaLogLevel,
@@ -12,7 +12,8 @@ use scylla::client::session_builder::SessionBuilder;
 
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The broker at `address` answers a metadata request.
+/// The broker at `address` answers for every partition that there is: after a restart it tells of topics
+/// before it leads them.
 pub fn kafka(address: &str) -> Result<()> {
     let client: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", address)
@@ -20,7 +21,18 @@ pub fn kafka(address: &str) -> Result<()> {
         .set_log_level(RDKafkaLogLevel::Emerg)
         .create()?;
     let metadata = client.fetch_metadata(None, ATTEMPT_TIMEOUT)?;
-    if metadata.brokers().is_empty() { bail!("it knows no broker yet") } else { Ok(()) }
+    if metadata.brokers().is_empty() {
+        bail!("it knows no broker yet");
+    }
+    for topic in metadata.topics() {
+        for partition in topic.partitions() {
+            let name = topic.name();
+            client
+                .fetch_watermarks(name, partition.id(), ATTEMPT_TIMEOUT)
+                .with_context(|| format!("asking for {name}/{}", partition.id()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The database at `address` answers a query.
