@@ -75,7 +75,7 @@ fn offsets(servers: &Servers) -> Result<()> {
     })?;
     for (partition, doubt) in [
         (MOVED, "was not committed by a worker: somebody moved it"),
-        (BEYOND, "is gone from the topic, which holds"),
+        (BEYOND, "lies beyond the end of the topic, which holds"),
         (GONE, "is gone from the topic, which holds"),
     ] {
         let (_, _, sentence) = told.get(partition as usize).context("a partition")?;

@@ -23,14 +23,13 @@ pub fn tell(status: &Status, worker: &Worker, ends: Option<&BTreeMap<PartitionId
         count(processor.name(), partition);
     }
     let partitions = seen.partitions.iter().map(|partition| {
-        let committed = partition.committed.unwrap_or(0);
         let end = ends.and_then(|ends| ends.get(&partition.partition).copied());
         PartitionStatus {
             processor,
             partition: partition.partition,
-            end: end.unwrap_or(committed).max(committed),
-            committed,
-            stored: partition.stored.unwrap_or(0),
+            end: end.max(partition.committed),
+            committed: partition.committed,
+            stored: partition.stored,
             lease_clock_ms: partition.fold.lease_clock_ms,
             brake_held: partition.fold.held,
             users: partition.fold.users,
