@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::CliError;
 use crate::{
@@ -19,7 +23,8 @@ use crate::{
     worker::{Worker, report},
 };
 
-/// How often the log is asked how far it reaches, and the status that others see is renewed.
+/// How often the log is asked how far it reaches, and the status that others see is renewed, once the start
+/// is some seconds ago.
 const READ_ENDS_EVERY: Duration = Duration::from_secs(2);
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// How long a command tries to reach the database.
@@ -98,7 +103,8 @@ pub async fn work(mut work: Work) -> Result<(), CliError> {
     }
     let mut ends = BTreeMap::new();
     let mut read_ends = tokio::time::interval(READ_ENDS_EVERY);
-    let mut report = tokio::time::interval(REPORT_EVERY);
+    let begun = Instant::now();
+    let mut report_at = begun;
     let mut halts = Halts::default();
     while !workers.iter().any(|(_, worker)| worker.is_finished()) {
         tokio::select! {
@@ -112,11 +118,12 @@ pub async fn work(mut work: Work) -> Result<(), CliError> {
                     }
                 }
             }
-            _ = report.tick() => {
+            () = sleep_until(report_at) => {
                 for (processor, worker) in &workers {
                     report::tell(&work.status, worker, ends.get(processor));
                     halts.log(*processor, worker);
                 }
+                report_at = Instant::now() + report::pause(begun.elapsed(), REPORT_EVERY);
             }
         }
     }
