@@ -68,24 +68,16 @@ impl Deployment {
 
     /// The configuration alone: there are no topics and no keyspace.
     pub fn bare(servers: &Servers, name: &str, extra: &str) -> Result<Self> {
-        let stamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() % 1_000_000_000;
-        let keyspace = format!("{name}_{stamp}");
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&keyspace);
-        fs::create_dir_all(&folder)?;
-        let config = folder.join("heartline.toml");
-        let (kafka, cql) = (servers.kafka.address().to_owned(), servers.cql.address().to_owned());
-        fs::write(
-            &config,
-            format!(
-                "[kafka]\nbrokers = [\"{kafka}\"]\ngroup_prefix = \"{keyspace}\"\nsession_timeout = \"{}s\"\n\
-                 transaction_timeout = \"5s\"\n\
-                 [store]\nnodes = [\"{cql}\"]\nkeyspace = \"{keyspace}\"\n{extra}",
-                SESSION_TIMEOUT.as_secs()
-            ),
-        )?;
-        delete_topics(&kafka)?;
-        let group = format!("{keyspace}.presence");
-        Ok(Self { folder, config, keyspace, group, kafka, workers: Vec::new() })
+        let keyspace = fresh(name)?;
+        let (kafka, cql) = (servers.kafka.address(), servers.cql.address());
+        let config = format!(
+            "[kafka]\nbrokers = [\"{kafka}\"]\ngroup_prefix = \"{keyspace}\"\nsession_timeout = \"{}s\"\n\
+             transaction_timeout = \"5s\"\n\
+             [store]\nnodes = [\"{cql}\"]\nkeyspace = \"{keyspace}\"\n{extra}",
+            SESSION_TIMEOUT.as_secs()
+        );
+        delete_topics(kafka)?;
+        Self::of(&keyspace, kafka, &config)
     }
 
     /// Runs a command of the product with this configuration.
@@ -145,6 +137,23 @@ impl Deployment {
 }
 
 impl Deployment {
+    /// Of a configuration as it is; there are no topics and no keyspace.
+    pub fn of(name: &str, kafka: &str, config: &str) -> Result<Self> {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&folder)?;
+        let path = folder.join("heartline.toml");
+        fs::write(&path, config)?;
+        let (keyspace, kafka) = (name.to_owned(), kafka.to_owned());
+        Ok(Self {
+            folder,
+            config: path,
+            keyspace,
+            group: format!("{name}.presence"),
+            kafka,
+            workers: Vec::new(),
+        })
+    }
+
     /// Every transition that a `read_committed` consumer finds, partition by partition in their order.
     pub fn transitions(&self) -> Result<Vec<TransitionView>> {
         let records = self.committed(Topic::Presence)?;
@@ -241,6 +250,12 @@ pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<St
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).context("an answer without a body")
+}
+
+/// A name that no earlier run has used.
+pub fn fresh(name: &str) -> Result<String> {
+    let stamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() % 1_000_000_000;
+    Ok(format!("{name}_{stamp}"))
 }
 
 /// Asks until the answer is there, for at most `limit`.

@@ -209,7 +209,7 @@ fn planned(servers: &Servers) -> Result<()> {
     ensure!(plan == format!("-- keyspace {keyspace}: nothing is missing\n"), "{plan}");
     deployment.succeed(&["schema", "check"])?;
     let live = deployment.succeed(&["check", "--live"])?;
-    ensure!(live.lines().count() == 4 && live.lines().all(|line| line.starts_with("ok    ")), "{live}");
+    ensure!(live.lines().count() == 6 && live.lines().all(|line| line.starts_with("ok    ")), "{live}");
     Ok(())
 }
 

@@ -46,6 +46,7 @@ mod beacons;
 mod tail;
 mod topic_client;
 pub mod topics;
+pub mod rights;
 
 pub use topic_client::KafkaTopics;
 

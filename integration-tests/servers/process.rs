@@ -29,7 +29,7 @@ pub struct Process {
     log: PathBuf,
     running: Option<Running>,
     /// Removed when the last process that has its data there is dropped.
-    _run: RunDirectory,
+    run: RunDirectory,
 }
 
 #[derive(Debug)]
@@ -43,9 +43,14 @@ struct Running {
 impl Process {
     /// Starts the program; what it prints goes to the end of `log`.
     pub fn spawn(program: PathBuf, arguments: Vec<String>, log: PathBuf, run: RunDirectory) -> Result<Self> {
-        let mut process = Self { program, arguments, log, running: None, _run: run };
+        let mut process = Self { program, arguments, log, running: None, run };
         process.start()?;
         Ok(process)
+    }
+
+    /// Where this process and others of the same test run have their data.
+    pub fn run_directory(&self) -> RunDirectory {
+        self.run.clone()
     }
 
     pub fn start(&mut self) -> Result<()> {

@@ -10,12 +10,25 @@ use rdkafka::{
 };
 use scylla::client::session_builder::SessionBuilder;
 
+use super::kafka::ADMIN;
+
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The broker at `address` answers for every partition that there is: after a restart it tells of topics
 /// before it leads them.
 pub fn kafka(address: &str) -> Result<()> {
-    let client: BaseConsumer = ClientConfig::new()
+    answers(address, &mut ClientConfig::new())
+}
+
+/// The same of a guarded one.
+pub fn guarded_kafka(address: &str) -> Result<()> {
+    let mut config = ClientConfig::new();
+    config.set("security.protocol", "sasl_plaintext").set("sasl.mechanisms", "PLAIN");
+    answers(address, config.set("sasl.username", ADMIN).set("sasl.password", ADMIN))
+}
+
+fn answers(address: &str, config: &mut ClientConfig) -> Result<()> {
+    let client: BaseConsumer = config
         .set("bootstrap.servers", address)
         .set("reconnect.backoff.max.ms", "500")
         .set_log_level(RDKafkaLogLevel::Emerg)

@@ -60,6 +60,15 @@ pub fn topic_admin(config: &Config) -> Result<KafkaTopicAdmin, CliError> {
     Ok(KafkaTopicAdmin::new(config.kafka.connection.clone())?)
 }
 
+/// The member of a processor's group that a worker with this configuration is.
+pub fn member(config: &Config, processor: ProcessorKind) -> Result<KafkaConfig, CliError> {
+    let kafka = &config.kafka;
+    let group = format!("{}.{processor}", kafka.group_prefix);
+    let (session, transaction) = (kafka.session_timeout, kafka.transaction_timeout);
+    KafkaConfig::new(kafka.connection.clone(), group, processor.input(), session, transaction)
+        .map_err(|error| CliError::config(error.to_string()))
+}
+
 /// A session with the database, for a command that somebody waits for; the keyspace need not exist yet.
 pub async fn cql(config: &Config) -> Result<Cql, CliError> {
     Ok(cql::connect(&CqlConfig { connect_timeout: ASK_WITHIN, ..config.store.clone() }).await?)
@@ -193,10 +202,7 @@ fn start_fold<F: Fold>(work: &Work) -> Result<Worker, CliError> {
             })
         }
         Backend::Servers { config, cql } => {
-            let (session, transaction) = (config.kafka.session_timeout, config.kafka.transaction_timeout);
-            let connection = config.kafka.connection.clone();
-            let kafka = KafkaConfig::new(connection, &*group, F::KIND.input(), session, transaction)
-                .map_err(|error| CliError::config(error.to_string()))?;
+            let kafka = member(config, F::KIND)?;
             let (cql, runtime) = (cql.clone(), Handle::current());
             Worker::spawn::<F, _, _, _>(engine, move |waker| {
                 let log = KafkaLog::new(kafka, waker.clone()).map_err(|error| error.message)?;
