@@ -80,7 +80,10 @@ pub enum HaltReason {
     StoreBehind { found: Offset, stored: Offset },
     #[error("the database has no row of this partition though the log says that it is stored up to {stored}")]
     RowMissing { stored: Offset },
-    #[error("position {wanted} {} the topic, which holds {first} to {end}", whereabouts(*.wanted, *.first, *.end))]
+    #[error(
+        "position {wanted} {} the topic, which holds {first} to {end}",
+        whereabouts(*.wanted, *.first, *.end)
+    )]
     OutOfRange { wanted: Offset, first: Offset, end: Offset },
     #[error("the checkpoint of bucket {bucket} cannot be used: {why}")]
     Checkpoint { bucket: u32, why: String },

@@ -12,8 +12,8 @@ use crate::{
 /// The shortest pause between two looks at what a worker tells.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
-/// How long to wait for the next look, of one who began to look `age` ago: who is starting is looked at often,
-/// so that ready is said when it is so.
+/// How long to wait for the next look, of one who began to look `age` ago: who is starting is looked at
+/// often, so that ready is said when it is so.
 #[must_use]
 pub fn pause(age: Duration, longest: Duration) -> Duration {
     (age / 10).clamp(PAUSE_MIN, longest)
