@@ -1,7 +1,7 @@
 //! Records that a producer should not have written, straight into the topic: each is answered by one dead
 //! letter or one forward, and the partition goes on.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use heartline::{
@@ -32,6 +32,8 @@ use super::{
 /// What a dead letter says about its original.
 const ORIGIN: [&str; 3] = ["__connect.errors.topic", "__connect.errors.partition", "__connect.errors.offset"];
 const FORWARDED: &str = "heartline.forwarded";
+/// A good part of the time between two tellings of the status.
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub fn cases() -> Vec<Case> {
     vec![Case::alone("what_is_refused_is_one_dead_letter_and_the_partition_goes_on", run)]
@@ -64,7 +66,7 @@ fn run(servers: &Servers) -> Result<()> {
     })?;
     good.sort();
     let address = deployment.workers[worker].address.clone();
-    until("every good user has a row", Duration::from_secs(30), || {
+    until("every good user has a row", Duration::from_secs(60), || {
         let rows = runtime.block_on(users_in_the_store(servers, &deployment))?;
         Ok((rows.len() >= good.len()).then_some(()))
     })?;
@@ -139,7 +141,7 @@ async fn read_past(deployment: &Deployment, offsets: &[i64]) -> Result<Vec<TailR
     let mut records = Vec::new();
     while !left.is_empty() {
         let record =
-            timeout(Duration::from_secs(20), tail.records.recv()).await?.context("the tail ended")??;
+            timeout(Duration::from_secs(60), tail.records.recv()).await?.context("the tail ended")??;
         if left.get(&record.partition).is_some_and(|offset| record.offset >= *offset) {
             left.remove(&record.partition);
         }
@@ -264,10 +266,11 @@ fn forwards(records: &[Bad], log: &[TailRecord]) -> Result<()> {
 
 /// What the partitions have consumed is what they say has become of it.
 fn counts(runtime: &Runtime, deployment: &Deployment, address: &str, records: &[Bad]) -> Result<()> {
-    let (committed, became) = until("a moment without a commit", Duration::from_secs(20), || {
-        let before = committed(address)?;
-        let became = became(address)?;
-        Ok((before == committed(address)?).then_some((before, became)))
+    let (committed, became) = until("a moment without a commit", Duration::from_secs(60), || {
+        let before = (committed(address)?, became(address)?);
+        // Counts are told before positions, one by one: two equal pairs in a row belong together.
+        thread::sleep(PAUSE);
+        Ok((before == (committed(address)?, became(address)?)).then_some(before))
     })?;
     let log = runtime.block_on(read_past(deployment, &committed))?;
     for (partition, committed) in committed.iter().enumerate() {

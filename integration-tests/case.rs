@@ -17,6 +17,8 @@ pub enum Need {
     Servers,
     /// The same, started by this process: the test stops or kills them.
     OwnServers,
+    /// Those of Maven, which can have a further broker beside them.
+    FurtherBroker,
 }
 
 type Run = Box<dyn FnOnce(Option<&Servers>) -> Result<(), Failed> + Send>;
@@ -105,6 +107,9 @@ fn trial(case: Case, servers: &Arc<Result<Servers, Unavailable>>) -> Trial {
             if !(servers.kafka.is_controlled() && servers.cql.is_controlled()) =>
         {
             Some("needs servers that it may stop".to_owned())
+        }
+        (Need::FurtherBroker, Ok(servers)) if servers.kafka.pid().is_none() => {
+            Some("needs a Kafka of its own, with JDK 17 and Maven".to_owned())
         }
         _ => None,
     };

@@ -22,7 +22,7 @@ use rustix::process::Signal;
 use super::{
     case::{Case, Need},
     crowd::{Crowd, Deeds, LEASE, Sizes},
-    deployment::{Deployment, SESSION_TIMEOUT},
+    deployment::{Deployment, END_LIMIT, SESSION_TIMEOUT},
     servers::Servers,
     watch::{Seen, Watch, always_online, chains},
 };
@@ -32,6 +32,9 @@ const DETECTION: Duration = Duration::from_secs(3);
 const TAKEOVER: Duration = Duration::from_secs(3);
 /// A killed worker's successor is started after this.
 const RESTART_AFTER: Duration = Duration::from_secs(2);
+
+/// How long the watch may take to see what is there.
+const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Something that happens, and how long it lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,12 +116,12 @@ fn play(servers: &Servers, troubles: &[(Duration, Trouble)]) -> Result<()> {
     thread::sleep(Duration::from_secs(2));
     for index in pair {
         deployment.workers[index].signal(Signal::TERM)?;
-        let code = deployment.workers[index].wait(Duration::from_secs(5))?;
+        let code = deployment.workers[index].wait(END_LIMIT)?;
         ensure!(code == Some(0), "a worker was asked to end and exited with {code:?}");
     }
-    thread::sleep(Duration::from_secs(1));
-    let seen = watch.stop()?;
-    judge(&deployment, &deeds, &seen, &disturbances)
+    let transitions = deployment.transitions()?;
+    let seen = watch.stop_after(transitions.len(), SEEN_WITHIN)?;
+    judge(&deployment, transitions, &deeds, &seen, &disturbances)
 }
 
 fn disturb(
@@ -152,8 +155,13 @@ fn disturb(
     Ok(())
 }
 
-fn judge(deployment: &Deployment, deeds: &Deeds, seen: &[Seen], disturbances: &[Disturbance]) -> Result<()> {
-    let transitions = deployment.transitions()?;
+fn judge(
+    deployment: &Deployment,
+    transitions: Vec<TransitionView>,
+    deeds: &Deeds,
+    seen: &[Seen],
+    disturbances: &[Disturbance],
+) -> Result<()> {
     same_as_seen(&transitions, seen)?;
     let chains = chains(transitions)?;
     always_online(&chains, &deeds.steady)?;

@@ -4,7 +4,9 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
     time::Duration,
 };
 
@@ -17,7 +19,7 @@ use super::{
     servers::Servers,
 };
 
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(60);
 
 pub fn cases() -> Vec<Case> {
     vec![Case::alone("ingest_presence_and_tail_work_straight_on_the_servers", commands)]
@@ -122,10 +124,10 @@ fn command(deployment: &Deployment, arguments: &[&str]) -> Command {
     command
 }
 
-/// A running `heartline tail`.
+/// A running `heartline tail`, and the lines that it prints.
 struct Tail {
     child: Child,
-    out: BufReader<ChildStdout>,
+    lines: mpsc::Receiver<String>,
 }
 
 impl Tail {
@@ -133,12 +135,14 @@ impl Tail {
         let arguments = [&["tail"], arguments].concat();
         let mut child = command(deployment, &arguments).stdout(Stdio::piped()).spawn()?;
         let out = BufReader::new(child.stdout.take().context("stdout")?);
-        Ok(Self { child, out })
+        let (sender, lines) = mpsc::channel();
+        // Ends with the child's stdout, or when nobody listens.
+        thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Ok(Self { child, lines })
     }
 
     fn next(&mut self) -> Result<Json> {
-        let mut line = String::new();
-        self.out.read_line(&mut line)?;
+        let line = self.lines.recv_timeout(ANSWER).context("no line of the tail")?;
         serde_json::from_str(&line).with_context(|| line.clone())
     }
 }

@@ -2,9 +2,8 @@
 //! commands.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     thread,
@@ -19,20 +18,27 @@ use heartline::{
     topology::{Topic, Topology},
 };
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Message as _, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    metadata::Metadata,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{runtime::Runtime, time::timeout};
 
-use super::servers::Servers;
+use super::servers::{Servers, free_ports};
 
 /// The least that the broker allows, so that takeovers are quick to wait for.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 const BINARY: &str = env!("CARGO_BIN_EXE_heartline");
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a process that was asked to end is waited for. Five seconds are promised, and held to where that
+/// is what is tested; the rest is what a loaded machine may take to tell.
+pub const END_LIMIT: Duration = Duration::from_secs(15);
+/// Silence of a topic of which more is known to be there.
+const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A configuration, its topics made anew, its schema applied, and the workers that run on it.
 pub struct Deployment {
@@ -62,24 +68,16 @@ impl Deployment {
 
     /// The configuration alone: there are no topics and no keyspace.
     pub fn bare(servers: &Servers, name: &str, extra: &str) -> Result<Self> {
-        let stamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() % 1_000_000_000;
-        let keyspace = format!("{name}_{stamp}");
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&keyspace);
-        fs::create_dir_all(&folder)?;
-        let config = folder.join("heartline.toml");
-        let (kafka, cql) = (servers.kafka.address().to_owned(), servers.cql.address().to_owned());
-        fs::write(
-            &config,
-            format!(
-                "[kafka]\nbrokers = [\"{kafka}\"]\ngroup_prefix = \"{keyspace}\"\nsession_timeout = \"{}s\"\n\
-                 transaction_timeout = \"5s\"\n\
-                 [store]\nnodes = [\"{cql}\"]\nkeyspace = \"{keyspace}\"\n{extra}",
-                SESSION_TIMEOUT.as_secs()
-            ),
-        )?;
-        delete_topics(&kafka)?;
-        let group = format!("{keyspace}.presence");
-        Ok(Self { folder, config, keyspace, group, kafka, workers: Vec::new() })
+        let keyspace = fresh(name)?;
+        let (kafka, cql) = (servers.kafka.address(), servers.cql.address());
+        let config = format!(
+            "[kafka]\nbrokers = [\"{kafka}\"]\ngroup_prefix = \"{keyspace}\"\nsession_timeout = \"{}s\"\n\
+             transaction_timeout = \"5s\"\n\
+             [store]\nnodes = [\"{cql}\"]\nkeyspace = \"{keyspace}\"\n{extra}",
+            SESSION_TIMEOUT.as_secs()
+        );
+        delete_topics(kafka)?;
+        Self::of(&keyspace, kafka, &config)
     }
 
     /// Runs a command of the product with this configuration.
@@ -139,6 +137,23 @@ impl Deployment {
 }
 
 impl Deployment {
+    /// Of a configuration as it is; there are no topics and no keyspace.
+    pub fn of(name: &str, kafka: &str, config: &str) -> Result<Self> {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&folder)?;
+        let path = folder.join("heartline.toml");
+        fs::write(&path, config)?;
+        let (keyspace, kafka) = (name.to_owned(), kafka.to_owned());
+        Ok(Self {
+            folder,
+            config: path,
+            keyspace,
+            group: format!("{name}.presence"),
+            kafka,
+            workers: Vec::new(),
+        })
+    }
+
     /// Every transition that a `read_committed` consumer finds, partition by partition in their order.
     pub fn transitions(&self) -> Result<Vec<TransitionView>> {
         let records = self.committed(Topic::Presence)?;
@@ -154,16 +169,17 @@ impl Deployment {
         let connection = Connection::new(std::slice::from_ref(&self.kafka), BTreeMap::new())?;
         let client = KafkaTopics::new(connection)?;
         let mut records = runtime.block_on(async {
-            let bounds = client.bounds(topic).await?;
-            let ends: BTreeMap<_, _> =
-                bounds.into_iter().filter(|(_, bounds)| bounds.end > bounds.first).collect();
+            let mut last = last_offsets(&self.kafka, topic)?;
             let mut tail = client.tail(topic, TailFrom::Start).await?;
             let mut records = Vec::new();
-            // Markers take offsets too: a silence means that everything there is was read.
-            while !ends.is_empty()
-                && let Ok(Some(record)) = timeout(Duration::from_secs(3), tail.records.recv()).await
-            {
-                records.push(record?);
+            while !last.is_empty() {
+                let record = timeout(SILENCE_LIMIT, tail.records.recv()).await;
+                let record = record.with_context(|| format!("{topic} has more, up to {last:?}"))?;
+                let record = record.context("the tail ended")??;
+                if last.get(&record.partition).is_some_and(|offset| record.offset >= *offset) {
+                    last.remove(&record.partition);
+                }
+                records.push(record);
             }
             anyhow::Ok(records)
         })?;
@@ -223,8 +239,8 @@ pub fn get(address: &str, path: &str) -> Result<String> {
 pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<String> {
     use std::io::{Read as _, Write as _};
     let address = address.parse()?;
-    let mut stream = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut stream = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
@@ -234,6 +250,12 @@ pub fn request(address: &str, method: &str, path: &str, body: &str) -> Result<St
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).context("an answer without a body")
+}
+
+/// A name that no earlier run has used.
+pub fn fresh(name: &str) -> Result<String> {
+    let stamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() % 1_000_000_000;
+    Ok(format!("{name}_{stamp}"))
 }
 
 /// Asks until the answer is there, for at most `limit`.
@@ -248,9 +270,53 @@ pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Opt
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and that the kernel gives to nobody who does not name it.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    let [port] = free_ports()?;
+    Ok(port)
+}
+
+/// The offset of the last committed record of each partition that has one. Markers take offsets too, so that
+/// only reading to the end tells.
+fn last_offsets(kafka: &str, topic: Topic) -> Result<BTreeMap<u32, i64>> {
+    let mut last = BTreeMap::new();
+    let mut list = TopicPartitionList::new();
+    let mut open: BTreeSet<i32> = (0..Topology::shipped().partitions(topic) as i32).collect();
+    for partition in &open {
+        list.add_partition_offset(topic.name(), *partition, Offset::Beginning)?;
+    }
+    let consumer = reader(kafka)?;
+    consumer.assign(&list)?;
+    let mut heard = Instant::now();
+    while !open.is_empty() {
+        match consumer.poll(Duration::from_millis(500)) {
+            None => ensure!(heard.elapsed() < SILENCE_LIMIT, "no end of {topic} in partitions {open:?}"),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                open.remove(&partition);
+                heard = Instant::now();
+            }
+            Some(message) => {
+                let message = message?;
+                last.insert(u32::try_from(message.partition())?, message.offset());
+                heard = Instant::now();
+            }
+        }
+    }
+    Ok(last)
+}
+
+/// Reads what is committed, from assigned positions to the end that the broker names, which is before what
+/// is in an open transaction.
+pub fn reader(kafka: &str) -> Result<BaseConsumer> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", kafka)
+        .set("group.id", "heartline.test-reader")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "20");
+    Ok(config.create()?)
 }
 
 fn delete_topics(kafka: &str) -> Result<()> {
@@ -263,14 +329,9 @@ fn delete_topics(kafka: &str) -> Result<()> {
     // Those that are not there are no error here.
     Runtime::new()?.block_on(admin.delete_topics(&names, &options))?;
     let consumer: BaseConsumer = config.create()?;
-    let begun = Instant::now();
-    loop {
-        let metadata = consumer.fetch_metadata(None, Duration::from_secs(5))?;
-        let left = metadata.topics().iter().any(|topic| names.contains(&topic.name()));
-        if !left {
-            return Ok(());
-        }
-        ensure!(begun.elapsed() < Duration::from_secs(20), "the topics of a former test are still there");
-        thread::sleep(Duration::from_millis(100));
-    }
+    until("the topics of a former test are gone", Duration::from_secs(60), || {
+        let metadata = consumer.fetch_metadata(None, Duration::from_secs(5));
+        let gone = |metadata: Metadata| !metadata.topics().iter().any(|topic| names.contains(&topic.name()));
+        Ok(metadata.is_ok_and(gone).then_some(()))
+    })
 }

@@ -20,6 +20,7 @@ mod events;
 mod halts;
 mod refusals;
 mod restarts;
+mod rights;
 mod serve;
 mod servers;
 mod slice;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         commands::cases(),
         events::cases(),
         restarts::cases(),
+        rights::cases(),
         serve::cases(),
     ];
     case::run(&arguments, cases.into_iter().flatten().collect())

@@ -23,6 +23,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use self::{compose::Service, process::Process};
+pub use self::{
+    kafka::{ADMIN, WORKER},
+    process::free_ports,
+};
 
 /// Why no servers can be had here; the tests that need them are then shown as ignored, with this reason.
 #[derive(Debug, Clone)]
@@ -75,6 +79,16 @@ impl Servers {
     /// Finds the servers or starts them, both at the same time.
     pub fn find_or_start() -> Result<Self, Unavailable> {
         find_or_start().map_err(|error| Unavailable { reason: format!("{error:#}") })
+    }
+
+    /// A broker with passwords and an authorizer, for the test that asks for it.
+    pub fn start_guarded_kafka(&self) -> Result<Server> {
+        let Control::Process(process) = &self.kafka.control else {
+            bail!("a further broker needs Kafka as a process of these tests");
+        };
+        let run = lock(process).run_directory();
+        let [port, controller_port] = free_ports()?;
+        kafka::start_guarded(&directory(), &run, port, controller_port)
     }
 
     /// Held by a test that needs the servers to run.
@@ -177,6 +191,11 @@ impl Server {
     fn not_ours(&self) -> Result<()> {
         bail!("the server at {} was named by the environment and is not this test's to stop", self.address)
     }
+}
+
+/// Grants the worker of a guarded broker what these arguments of `kafka-acls` say.
+pub fn grant(guarded: &Server, arguments: &[&str]) -> Result<()> {
+    kafka::grant(&directory(), guarded.address(), arguments)
 }
 
 fn find_or_start() -> Result<Servers> {

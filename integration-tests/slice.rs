@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     case::{Case, Need},
-    deployment::{Deployment, get, request},
+    deployment::{Deployment, END_LIMIT, get, request, until},
     servers::Servers,
 };
 
@@ -33,20 +33,16 @@ fn run(servers: &Servers) -> Result<()> {
     let beat = r#"{"v":1,"type":"heartbeat","user":"alice","session":"s-1","counter":1,"gateway":"gw-7"}"#;
     let answer = request(&address, "POST", "/v1/heartbeats", beat)?;
     ensure!(answer == r#"{"accepted":1,"refused":[]}"#, "{answer}");
-    let begun = Instant::now();
-    let row = loop {
+    let row = until("alice has a row", Duration::from_secs(30), || {
         let row = get(&address, "/v1/presence?user=alice&sessions=true")?;
-        if row.contains(r#""status":"online""#) {
-            break row;
-        }
-        ensure!(begun.elapsed() < Duration::from_secs(10), "no row after {:?}: {row}", begun.elapsed());
-    };
+        Ok(row.contains(r#""status":"online""#).then_some(row))
+    })?;
     ensure!(row.contains(r#""gateway":"gw-7""#), "{row}");
     let transitions = deployment.transitions()?;
     ensure!(transitions.len() == 1 && transitions[0].user == "alice", "{transitions:?}");
     let begun = Instant::now();
     deployment.workers[worker].signal(Signal::TERM)?;
-    let code = deployment.workers[worker].wait(Duration::from_secs(6))?;
+    let code = deployment.workers[worker].wait(END_LIMIT)?;
     ensure!(code == Some(0), "exit code {code:?}");
     ensure!(begun.elapsed() < Duration::from_secs(5), "the end took {:?}", begun.elapsed());
     let left = deployment.succeed(&["presence", "alice", "--json"]).context("reading without a worker")?;

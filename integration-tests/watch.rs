@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -31,6 +31,7 @@ pub struct Seen {
 
 pub struct Watch {
     stop: Arc<AtomicBool>,
+    count: Arc<AtomicUsize>,
     thread: JoinHandle<Result<Vec<Seen>>>,
 }
 
@@ -50,8 +51,8 @@ impl Watch {
             partitions.add_partition_offset(Topic::Presence.name(), partition as i32, Offset::Beginning)?;
         }
         consumer.assign(&partitions)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&count));
         let thread = thread::spawn(move || {
             let mut seen = Vec::new();
             while !stopped.load(Ordering::Acquire) {
@@ -60,14 +61,22 @@ impl Watch {
                     let transition = TransitionView::decode(message.payload().unwrap_or_default());
                     let transition = transition.map_err(|refusal| anyhow!(refusal.message))?;
                     seen.push(Seen { at: Instant::now(), transition });
+                    counted.store(seen.len(), Ordering::Release);
                 }
             }
             Ok(seen)
         });
-        Ok(Self { stop, thread })
+        Ok(Self { stop, count, thread })
     }
 
-    pub fn stop(self) -> Result<Vec<Seen>> {
+    /// Stops once `due` transitions were seen and a moment has passed for more, or after `limit`: whoever
+    /// compares tells then what is lacking.
+    pub fn stop_after(self, due: usize, limit: Duration) -> Result<Vec<Seen>> {
+        let begun = Instant::now();
+        while self.count.load(Ordering::Acquire) < due && begun.elapsed() < limit {
+            thread::sleep(Duration::from_millis(50));
+        }
+        thread::sleep(Duration::from_secs(1));
         self.stop.store(true, Ordering::Release);
         self.thread.join().map_err(|_| anyhow!("the watch panicked"))?
     }

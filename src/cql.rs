@@ -13,6 +13,7 @@ mod connect;
 mod durability;
 mod error;
 pub mod schema;
+pub mod rights;
 mod session;
 mod statement;
 mod validate;

@@ -47,6 +47,7 @@ mod tail;
 mod topic_client;
 pub mod offsets;
 pub mod topics;
+pub mod rights;
 
 pub use topic_client::KafkaTopics;
 

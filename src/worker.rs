@@ -28,8 +28,8 @@ pub use crate::client::Waker;
 const EVENTS_PER_TURN: usize = 4_096;
 /// How often trouble is logged: an outage has many voices that all say the same.
 const TROUBLE_MS: i64 = 5_000;
-/// How often the status that others see is renewed.
-const STATUS_MS: i64 = 200;
+/// How often the status that others see is renewed, once the start is some seconds ago.
+const STATUS_EVERY: Duration = Duration::from_millis(200);
 
 /// A running engine.
 pub struct Worker {
@@ -123,7 +123,7 @@ impl Worker {
 }
 
 fn drive<F: Fold>(mut engine: Engine<F>, mut log: impl Log, mut store: impl Store, shared: &Shared) -> Exit {
-    let mut status_ms = 0;
+    let (begun_ms, mut status_ms) = (now().boot_ms, 0);
     let mut trouble = None;
     let mut quiet_until_ms = 0;
     loop {
@@ -147,7 +147,9 @@ fn drive<F: Fold>(mut engine: Engine<F>, mut log: impl Log, mut store: impl Stor
         }
         let now_ms = now().boot_ms;
         *shared.turned_ms.lock().unwrap_or_else(PoisonError::into_inner) = now_ms;
-        if now_ms - status_ms >= STATUS_MS || engine.exit().is_some() {
+        let age = Duration::from_millis(now_ms.saturating_sub(begun_ms).unsigned_abs());
+        let status_every_ms = report::pause(age, STATUS_EVERY).as_millis() as i64;
+        if now_ms - status_ms >= status_every_ms || engine.exit().is_some() {
             status_ms = now_ms;
             let status = engine.status();
             if status.last_trouble != trouble && now_ms >= quiet_until_ms {
@@ -162,7 +164,7 @@ fn drive<F: Fold>(mut engine: Engine<F>, mut log: impl Log, mut store: impl Stor
         if let Some(exit) = engine.exit() {
             return exit.clone();
         }
-        let pause_ms = (engine.next_wake_ms() - now().boot_ms).clamp(0, STATUS_MS);
+        let pause_ms = (engine.next_wake_ms() - now().boot_ms).clamp(0, status_every_ms);
         thread::park_timeout(Duration::from_millis(pause_ms as u64));
     }
 }

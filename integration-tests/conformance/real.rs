@@ -33,13 +33,13 @@ use rdkafka::{
 use tokio::runtime::Runtime;
 
 use super::super::{
-    deployment::{Deployment, SESSION_TIMEOUT},
+    deployment::{Deployment, SESSION_TIMEOUT, reader},
     servers::Servers,
 };
 
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one call to the broker may take.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
+const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// Beyond any script: what is held must not be aborted by the broker's own clock.
 const HELD_TRANSACTION_TIMEOUT_MS: &str = "120000";
 
@@ -163,16 +163,8 @@ fn connection(kafka: &str) -> Result<Connection> {
     Ok(Connection::new(&[kafka.to_owned()], BTreeMap::new())?)
 }
 
-/// Reads to the end that the broker names, which is before what is in an open transaction.
 fn committed(kafka: &str, topic: Topic, partition: PartitionId, from: Offset) -> Result<Vec<BenchRecord>> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", kafka)
-        .set("group.id", "conformance-reader")
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "true")
-        .set("enable.auto.commit", "false")
-        .set("fetch.wait.max.ms", "20")
-        .create()?;
+    let consumer = reader(kafka)?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic.name(), partition as i32, Position::Offset(from))?;
     consumer.assign(&list)?;

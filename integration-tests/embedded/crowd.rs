@@ -101,16 +101,13 @@ impl Crowd {
         self.shared.settled.store(true, Ordering::Release);
     }
 
-    /// What everybody did, once nothing of it is in doubt.
-    pub fn deeds(&self) -> Result<Deeds> {
+    /// What everybody did; `None` while something of it is in doubt.
+    pub fn deeds(&self) -> Result<Option<Deeds>> {
         let refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ensure!(refused.is_none(), "a beat was refused: {}", refused.unwrap_or_default());
         let deeds = self.shared.deeds().clone();
         let doubtful = |deed: &Deed| deed.in_doubt && deed.role == Role::Comer;
-        let doubtful: Vec<_> =
-            deeds.iter().filter(|(_, deed)| doubtful(deed)).map(|(user, _)| user).collect();
-        ensure!(doubtful.is_empty(), "no answer for {doubtful:?}: the machine is too slow for this test");
-        Ok(deeds)
+        Ok((!deeds.values().any(doubtful)).then_some(deeds))
     }
 
     pub fn stop(self) {

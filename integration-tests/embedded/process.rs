@@ -198,7 +198,7 @@ fn is_ready(address: &str) -> bool {
 }
 
 /// The body of the answer, whatever its status.
-pub fn get(address: &str, path: &str) -> Result<String> {
+fn get(address: &str, path: &str) -> Result<String> {
     body(request(address, "GET", path, "", REQUEST_LIMIT)?)
 }
 

@@ -10,9 +10,12 @@ use heartline::{
 use serde_json::Value;
 
 use super::{
-    super::watch::{always_online, chains},
+    super::{
+        deployment::{get, request},
+        watch::{always_online, chains},
+    },
     crowd::{Deeds, LEASE_MAX, Role},
-    process::{Life, Up, get, post, records},
+    process::{Life, Up, records},
 };
 
 /// What the design allows beyond a lease, in healthy time.
@@ -100,7 +103,7 @@ fn interruptions(up: &Up, from_ms: i64, to_ms: i64) -> i64 {
 fn presence(address: &str, deeds: &Deeds) -> Result<BTreeMap<String, (String, u64)>> {
     let users: Vec<_> = deeds.keys().collect();
     let question = serde_json::json!({ "users": users }).to_string();
-    let answer: Value = serde_json::from_str(&post(address, "/v1/presence/query", &question)?)?;
+    let answer: Value = serde_json::from_str(&request(address, "POST", "/v1/presence/query", &question)?)?;
     let users = answer["users"].as_array().context("an answer without users")?;
     let row = |user: &Value| {
         let name = user["user"].as_str()?.to_owned();

@@ -1,4 +1,4 @@
-//! Apache Kafka as a process: one KRaft node, broker and controller.
+//! Apache Kafka as a process: one KRaft node, broker and controller; open to all, or guarded.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    Control, Server,
+    Control, Ready, Server,
     maven::{self, Artifact},
     process::{Process, RunDirectory, run},
     progress, ready, write_file,
@@ -24,16 +24,60 @@ const ARTIFACTS: &[Artifact] = &[
     // Without a binding the broker logs nothing.
     ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.24.3"),
 ];
+/// Of a guarded broker: who may do everything, and who may do nothing that was not granted. Both have their
+/// names as passwords.
+pub const ADMIN: &str = "admin";
+pub const WORKER: &str = "worker";
 /// Any 16 bytes in base64.
 const CLUSTER_ID: &str = "aGVhcnRsaW5lLXRlc3QtMQ";
 
 pub fn start(directory: &Path, run: &RunDirectory, port: u16, controller_port: u16) -> Result<Server> {
+    let listener = listener("PLAINTEXT", port, controller_port);
+    launch(directory, run, "kafka", port, &listener, ready::kafka)
+}
+
+/// One with passwords and an authorizer.
+pub fn start_guarded(
+    directory: &Path,
+    run: &RunDirectory,
+    port: u16,
+    controller_port: u16,
+) -> Result<Server> {
+    let listener = listener("SASL_PLAINTEXT", port, controller_port);
+    launch(directory, run, "kafka-guarded", port, &(listener + &guard()), ready::guarded_kafka)
+}
+
+/// Grants the worker of a guarded broker what these arguments of Kafka's `kafka-acls` say.
+pub fn grant(directory: &Path, address: &str, arguments: &[&str]) -> Result<()> {
     let java = maven::java()?;
     let jars = maven::fetch(directory, &format!("kafka-{VERSION}"), ARTIFACTS)?;
-    let home = run.make("kafka")?;
+    let client = directory.join("kafka-admin.properties");
+    let login = login(ADMIN);
+    write_file(
+        &client,
+        &format!("security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config={login};\n"),
+    )?;
+    let mut command = Command::new(&java);
+    command.arg("-cp").arg(format!("{}/*", jars.display())).arg("org.apache.kafka.tools.AclCommand");
+    command.args(["--bootstrap-server", address, "--command-config"]).arg(client).args(arguments);
+    run(&mut command, &directory.join("kafka-acls.log"), Duration::from_secs(60))
+}
+
+fn launch(
+    directory: &Path,
+    run: &RunDirectory,
+    name: &str,
+    port: u16,
+    properties: &str,
+    ready: Ready,
+) -> Result<Server> {
+    let java = maven::java()?;
+    let jars = maven::fetch(directory, &format!("kafka-{VERSION}"), ARTIFACTS)?;
+    let home = run.make(name)?;
+    let text = server_properties(&home) + properties;
     let properties = home.join("server.properties");
-    write_file(&properties, &server_properties(&home, port, controller_port))?;
-    let log = directory.join("kafka.log");
+    write_file(&properties, &text)?;
+    let log = directory.join(format!("{name}.log"));
     fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
     format_storage(&java, &jars, &properties, &log)?;
     progress(format_args!("starting Apache Kafka {VERSION} at 127.0.0.1:{port}, log {}", log.display()));
@@ -47,7 +91,7 @@ pub fn start(directory: &Path, run: &RunDirectory, port: u16, controller_port: u
     ];
     let process = Process::spawn(java, arguments.into(), log, run.clone())?;
     let control = Control::Process(Mutex::new(process));
-    Server::new(format!("127.0.0.1:{port}"), ready::kafka, control)
+    Server::new(format!("127.0.0.1:{port}"), ready, control)
 }
 
 fn format_storage(java: &Path, jars: &Path, properties: &Path, log: &Path) -> Result<()> {
@@ -57,18 +101,43 @@ fn format_storage(java: &Path, jars: &Path, properties: &Path, log: &Path) -> Re
     run(&mut command, log, Duration::from_secs(60)).context("cannot format the broker's storage")
 }
 
+fn listener(protocol: &str, port: u16, controller_port: u16) -> String {
+    format!(
+        "controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners={protocol}://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name={protocol}
+listener.security.protocol.map={protocol}:{protocol},CONTROLLER:PLAINTEXT
+"
+    )
+}
+
+/// The controller's listener knows nobody's name: who comes there is the broker itself.
+fn guard() -> String {
+    format!(
+        "sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config={} user_{ADMIN}=\"{ADMIN}\" user_{WORKER}=\"{WORKER}\";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:{ADMIN};User:ANONYMOUS
+",
+        login(ADMIN)
+    )
+}
+
+fn login(user: &str) -> String {
+    let module = "org.apache.kafka.common.security.plain.PlainLoginModule";
+    format!("{module} required username=\"{user}\" password=\"{user}\"")
+}
+
 /// One copy of everything, few internal partitions, no waiting for further members; all timeouts as a broker
 /// has them.
-fn server_properties(home: &Path, port: u16, controller_port: u16) -> String {
+fn server_properties(home: &Path) -> String {
     let data: PathBuf = home.join("data");
     format!(
         "process.roles=broker,controller
 node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0

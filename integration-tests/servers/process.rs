@@ -6,7 +6,10 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -26,7 +29,7 @@ pub struct Process {
     log: PathBuf,
     running: Option<Running>,
     /// Removed when the last process that has its data there is dropped.
-    _run: RunDirectory,
+    run: RunDirectory,
 }
 
 #[derive(Debug)]
@@ -40,9 +43,14 @@ struct Running {
 impl Process {
     /// Starts the program; what it prints goes to the end of `log`.
     pub fn spawn(program: PathBuf, arguments: Vec<String>, log: PathBuf, run: RunDirectory) -> Result<Self> {
-        let mut process = Self { program, arguments, log, running: None, _run: run };
+        let mut process = Self { program, arguments, log, running: None, run };
         process.start()?;
         Ok(process)
+    }
+
+    /// Where this process and others of the same test run have their data.
+    pub fn run_directory(&self) -> RunDirectory {
+        self.run.clone()
     }
 
     pub fn start(&mut self) -> Result<()> {
@@ -202,12 +210,15 @@ fn open_log(path: &Path) -> Result<File> {
     log.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Free ports of 127.0.0.1, all different.
+/// Free ports of 127.0.0.1, all different, and different from those of all calls before: who got one of them
+/// may not listen yet.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    static LOOKED_AT: AtomicU16 = AtomicU16::new(0);
     // Two test runs at the same time begin to look in different places.
     let count = PORTS.end - PORTS.start;
     let first = (process::id() % 1_000 * 11) as u16 % count;
-    let candidates = (0..count).map(|step| PORTS.start + (first + step) % count);
+    let steps = (0..count).map(|_| LOOKED_AT.fetch_add(1, Ordering::Relaxed) % count);
+    let candidates = steps.map(|step| PORTS.start + (first + step) % count);
     let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     let mut ports = [0; N];
     for port in &mut ports {

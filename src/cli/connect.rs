@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::CliError;
 use crate::{
@@ -19,7 +23,8 @@ use crate::{
     worker::{Worker, report},
 };
 
-/// How often the log is asked how far it reaches, and the status that others see is renewed.
+/// How often the log is asked how far it reaches, and the status that others see is renewed, once the start
+/// is some seconds ago.
 const READ_ENDS_EVERY: Duration = Duration::from_secs(2);
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// How long a command tries to reach the database.
@@ -53,6 +58,15 @@ pub fn topics(config: &Config) -> Result<Arc<dyn TopicClient>, CliError> {
 /// Kafka's topics, for comparing and making.
 pub fn topic_admin(config: &Config) -> Result<KafkaTopicAdmin, CliError> {
     Ok(KafkaTopicAdmin::new(config.kafka.connection.clone())?)
+}
+
+/// The member of a processor's group that a worker with this configuration is.
+pub fn member(config: &Config, processor: ProcessorKind) -> Result<KafkaConfig, CliError> {
+    let kafka = &config.kafka;
+    let group = format!("{}.{processor}", kafka.group_prefix);
+    let (session, transaction) = (kafka.session_timeout, kafka.transaction_timeout);
+    KafkaConfig::new(kafka.connection.clone(), group, processor.input(), session, transaction)
+        .map_err(|error| CliError::config(error.to_string()))
 }
 
 /// A session with the database, for a command that somebody waits for; the keyspace need not exist yet.
@@ -98,7 +112,8 @@ pub async fn work(mut work: Work) -> Result<(), CliError> {
     }
     let mut ends = BTreeMap::new();
     let mut read_ends = tokio::time::interval(READ_ENDS_EVERY);
-    let mut report = tokio::time::interval(REPORT_EVERY);
+    let begun = Instant::now();
+    let mut report_at = begun;
     let mut halts = Halts::default();
     while !workers.iter().any(|(_, worker)| worker.is_finished()) {
         tokio::select! {
@@ -112,11 +127,12 @@ pub async fn work(mut work: Work) -> Result<(), CliError> {
                     }
                 }
             }
-            _ = report.tick() => {
+            () = sleep_until(report_at) => {
                 for (processor, worker) in &workers {
                     report::tell(&work.status, worker, ends.get(processor));
                     halts.log(*processor, worker);
                 }
+                report_at = Instant::now() + report::pause(begun.elapsed(), REPORT_EVERY);
             }
         }
     }
@@ -190,10 +206,7 @@ fn start_fold<F: Fold>(work: &Work) -> Result<Worker, CliError> {
             })
         }
         Backend::Servers { config, cql } => {
-            let (session, transaction) = (config.kafka.session_timeout, config.kafka.transaction_timeout);
-            let connection = config.kafka.connection.clone();
-            let kafka = KafkaConfig::new(connection, &*group, F::KIND.input(), session, transaction)
-                .map_err(|error| CliError::config(error.to_string()))?;
+            let kafka = member(config, F::KIND)?;
             let (cql, runtime) = (cql.clone(), Handle::current());
             Worker::spawn::<F, _, _, _>(engine, move |waker| {
                 let log = KafkaLog::new(kafka, waker.clone()).map_err(|error| error.message)?;

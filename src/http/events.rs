@@ -98,7 +98,9 @@ async fn open(app: &App, listen: RawListen, headers: &HeaderMap) -> Result<Respo
     }
     let resumed = resume_point(headers)?;
     if listen.snapshot && listen.users.is_empty() {
-        let message = "a snapshot needs users; name those whose state is wanted first";
+        let message = "a snapshot needs users, since there is no list of all of them that it could be made \
+                       from: name those whose state is wanted first, or leave `snapshot` out and follow \
+                       everybody from now on";
         return Err(ApiError::bad_request("no_users", message));
     }
     let subscription = app.hub.subscribe().await?;

@@ -79,17 +79,15 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
 }
 
 fn partition_gauges(partitions: &[PartitionStatus], text: &mut String) {
-    type Gauge = (&'static str, &'static str, fn(&PartitionStatus) -> i64);
+    type Gauge = (&'static str, &'static str, fn(&PartitionStatus) -> Option<i64>);
     const GAUGES: &[Gauge] = &[
         ("lag", "Records of the input that are not published yet", PartitionStatus::lag),
-        ("unstored", "Records that are published and not yet in the store", |status| {
-            status.committed.saturating_sub(status.stored).max(0)
-        }),
-        ("lease_clock_ms", "The partition's lease clock", |status| status.lease_clock_ms),
-        ("brake_held", "Leases that are due and held by the brake", |status| status.brake_held as i64),
-        ("users", "Users in memory", |status| status.users as i64),
-        ("sessions", "Live sessions", |status| status.sessions as i64),
-        ("halted", "1 while the partition is halted", |status| i64::from(status.halted.is_some())),
+        ("unstored", "Records that are published and not yet in the store", PartitionStatus::unstored),
+        ("lease_clock_ms", "The partition's lease clock", |status| Some(status.lease_clock_ms)),
+        ("brake_held", "Leases that are due and held by the brake", |status| Some(status.brake_held as i64)),
+        ("users", "Users in memory", |status| Some(status.users as i64)),
+        ("sessions", "Live sessions", |status| Some(status.sessions as i64)),
+        ("halted", "1 while the partition is halted", |status| Some(i64::from(status.halted.is_some()))),
     ];
     for (name, help, value) in GAUGES {
         let name = format!("heartline_partition_{name}");
@@ -97,7 +95,8 @@ fn partition_gauges(partitions: &[PartitionStatus], text: &mut String) {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
         for status in partitions {
             let (processor, partition) = (status.processor, status.partition);
-            let value = value(status);
+            // What is not known has no sample: 0 would say that all is well.
+            let Some(value) = value(status) else { continue };
             let _ = writeln!(text, "{name}{{processor=\"{processor}\",partition=\"{partition}\"}} {value}");
         }
     }

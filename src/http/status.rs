@@ -20,12 +20,13 @@ pub const TURN_WITHIN: Duration = Duration::from_secs(10);
 pub struct PartitionStatus {
     pub processor: ProcessorKind,
     pub partition: PartitionId,
-    /// The next offset to be written.
-    pub end: Offset,
+    /// The next offset to be written; like the next two `None` while it is not known, as before the partition
+    /// is opened.
+    pub end: Option<Offset>,
     /// Everything below is published.
-    pub committed: Offset,
+    pub committed: Option<Offset>,
     /// Everything below is in the store.
-    pub stored: Offset,
+    pub stored: Option<Offset>,
     pub lease_clock_ms: i64,
     /// Leases that are due and held by the brake.
     pub brake_held: u64,
@@ -40,8 +41,14 @@ pub struct PartitionStatus {
 impl PartitionStatus {
     /// Records that are not published yet.
     #[must_use]
-    pub fn lag(&self) -> i64 {
-        self.end.saturating_sub(self.committed).max(0)
+    pub fn lag(&self) -> Option<i64> {
+        Some(self.end?.saturating_sub(self.committed?).max(0))
+    }
+
+    /// Records that are published and not yet in the store.
+    #[must_use]
+    pub fn unstored(&self) -> Option<i64> {
+        Some(self.committed?.saturating_sub(self.stored?).max(0))
     }
 }
 

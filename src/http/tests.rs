@@ -315,9 +315,9 @@ async fn a_halted_partition_is_seen_in_every_view() {
     let partition = PartitionStatus {
         processor: ProcessorKind::Presence,
         partition: 3,
-        end: 100,
-        committed: 90,
-        stored: 80,
+        end: Some(100),
+        committed: Some(90),
+        stored: Some(80),
         lease_clock_ms: 5,
         brake_held: 2,
         users: 1,
@@ -325,20 +325,27 @@ async fn a_halted_partition_is_seen_in_every_view() {
         phase: "halted",
         halted: Some("the topic id changed; run heartline adopt".to_owned()),
     };
+    let unopened =
+        PartitionStatus { partition: 4, end: None, committed: None, stored: None, ..partition.clone() };
     let missing = ("presence.partition.3".to_owned(), "the topic id changed; run heartline adopt".to_owned());
-    server.status.set_processor(ProcessorKind::Presence, vec![partition], [missing]);
+    server.status.set_processor(ProcessorKind::Presence, vec![partition, unopened], [missing]);
     let partitions = server.client().get("/v1/partitions").await.expect("answered");
     let partition = &partitions["partitions"][0];
     assert_eq!(
         (&partition["lag"], &partition["phase"], &partition["topic"]),
         (&json!(10), &json!("halted"), &json!("heartbeats"))
     );
+    let unopened = &partitions["partitions"][1];
+    let unknown = ["end", "committed", "stored", "lag"].map(|name| &unopened[name]);
+    assert_eq!(unknown, [&Json::Null; 4], "what is not known is not 0");
     assert_eq!(server.raw("GET /readyz HTTP/1.1", b"").await.0, 503);
     let mut stream = TcpStream::connect(&server.address).await.expect("listening");
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("sent");
     let mut text = String::new();
     stream.read_to_string(&mut text).await.expect("read");
     assert!(text.contains("heartline_partition_halted{processor=\"presence\",partition=\"3\"} 1"), "{text}");
+    assert!(text.contains("heartline_partition_lag{processor=\"presence\",partition=\"3\"} 10"), "{text}");
+    assert!(!text.contains("heartline_partition_lag{processor=\"presence\",partition=\"4\"}"), "{text}");
     server.status.set_processor(ProcessorKind::Presence, Vec::new(), []);
     assert_eq!(server.raw("GET /readyz HTTP/1.1", b"").await.0, 200);
 }

@@ -3,7 +3,8 @@
 //! * Reading in batches: `rd_kafka_consume_batch_queue` takes half of the CPU per record that
 //!   `BaseConsumer::poll` takes.
 //! * `rd_kafka_commit_transaction` alone: the wrapper flushes first, in slices of 100 ms.
-//! * Topic ids and incremental changes of topic settings, which the wrapper lacks.
+//! * Topic ids, the operations that a principal is allowed, and incremental changes of topic settings, which
+//!   the wrapper lacks.
 
 use std::{
     collections::VecDeque,
@@ -279,11 +280,9 @@ pub fn describe_topic<C: ClientContext>(
         if count == 0 || topics.is_null() {
             return Ok(None);
         }
-        let error = sys::rd_kafka_TopicDescription_error(*topics);
-        match Code::from(sys::rd_kafka_error_code(error)) {
-            Code::NoError => {}
-            Code::UnknownTopicOrPartition => return Ok(None),
-            code => return Err(NativeError::new(code, text(sys::rd_kafka_error_string(error)))),
+        match lent_error(sys::rd_kafka_TopicDescription_error(*topics)) {
+            Err(error) if error.code == Code::UnknownTopicOrPartition => return Ok(None),
+            told => told?,
         }
         let mut partitions = 0;
         sys::rd_kafka_TopicDescription_partitions(*topics, &mut partitions);
@@ -291,6 +290,71 @@ pub fn describe_topic<C: ClientContext>(
         let topic_id = if id.is_null() { String::new() } else { text(sys::rd_kafka_Uuid_base64str(id)) };
         let partitions = partitions.try_into().unwrap_or(u32::MAX);
         Ok(Some(TopicDescription { topic_id, partitions }))
+    }
+}
+
+/// The operations that this principal is allowed on a topic, by their numbers in the protocol; `None` from a
+/// broker that does not say.
+pub fn allowed_on_topic<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    limit: Duration,
+) -> Result<Option<Vec<i32>>, NativeError> {
+    let name = c_string(topic)?;
+    let mut names = [name.as_ptr()];
+    let ask = AdminCall::new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, limit)?;
+    ask.for_operations()?;
+    // SAFETY: as in `describe_topic`.
+    unsafe {
+        let collection = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        sys::rd_kafka_DescribeTopics(client.native_ptr(), collection, ask.options, ask.queue);
+        sys::rd_kafka_TopicCollection_destroy(collection);
+    }
+    let event = ask.answer(limit)?;
+    let mut count = 0;
+    // SAFETY: the event is a successful answer to this call and outlives all that is read from it, all of
+    // which is copied.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeTopics_result(event.0);
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        if count == 0 || topics.is_null() {
+            return Ok(None);
+        }
+        lent_error(sys::rd_kafka_TopicDescription_error(*topics))?;
+        let allowed = sys::rd_kafka_TopicDescription_authorized_operations(*topics, &mut count);
+        Ok(operations(allowed, count))
+    }
+}
+
+/// The operations that this principal is allowed on a consumer group, likewise.
+pub fn allowed_on_group<C: ClientContext>(
+    client: &Client<C>,
+    group: &str,
+    limit: Duration,
+) -> Result<Option<Vec<i32>>, NativeError> {
+    let name = c_string(group)?;
+    let mut names = [name.as_ptr()];
+    let op = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+    let ask = AdminCall::new(client, op, limit)?;
+    ask.for_operations()?;
+    // SAFETY: every pointer is valid for the call, which copies the name.
+    unsafe {
+        let (names, count) = (names.as_mut_ptr(), names.len());
+        sys::rd_kafka_DescribeConsumerGroups(client.native_ptr(), names, count, ask.options, ask.queue);
+    }
+    let event = ask.answer(limit)?;
+    let mut count = 0;
+    // SAFETY: the event is a successful answer to this call and outlives all that is read from it, all of
+    // which is copied.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.0);
+        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
+        if count == 0 || groups.is_null() {
+            return Ok(None);
+        }
+        lent_error(sys::rd_kafka_ConsumerGroupDescription_error(*groups))?;
+        let allowed = sys::rd_kafka_ConsumerGroupDescription_authorized_operations(*groups, &mut count);
+        Ok(operations(allowed, count))
     }
 }
 
@@ -380,6 +444,15 @@ impl AdminCall {
         }
     }
 
+    /// Has the answer say what the principal is allowed.
+    fn for_operations(&self) -> Result<(), NativeError> {
+        // SAFETY: the options are valid until `drop`; the error that is returned is ours.
+        unsafe {
+            let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(self.options, 1);
+            NativeError::check(refused)
+        }
+    }
+
     fn answer(&self, limit: Duration) -> Result<Event, NativeError> {
         // The request times out by itself; the margin only covers a client that hangs.
         let wait = milliseconds(limit + Duration::from_secs(1));
@@ -423,6 +496,42 @@ fn c_string(part: &str) -> Result<CString, NativeError> {
 
 fn milliseconds(wait: Duration) -> c_int {
     wait.as_millis().try_into().unwrap_or(c_int::MAX)
+}
+
+/// The error of a part of an answer, which it stays with.
+///
+/// # Safety
+/// `error` is null or an error of librdkafka that is valid during the call.
+unsafe fn lent_error(error: *const sys::rd_kafka_error_t) -> Result<(), NativeError> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: not null, and valid by contract; its text is copied.
+    unsafe {
+        match Code::from(sys::rd_kafka_error_code(error)) {
+            Code::NoError => Ok(()),
+            code => {
+                let mut said = text(sys::rd_kafka_error_string(error));
+                // Some brokers send a code without words, and librdkafka only says what was asked.
+                if said.is_empty() || said.ends_with(": ") {
+                    said += &code.to_string();
+                }
+                Err(NativeError::new(code, said))
+            }
+        }
+    }
+}
+
+/// Reads them as numbers: a newer broker may know operations that the enumeration lacks.
+///
+/// # Safety
+/// `start` is null or leads to `count` operations that stay valid during the call.
+unsafe fn operations(start: *const sys::rd_kafka_AclOperation_t, count: usize) -> Option<Vec<i32>> {
+    if start.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and valid for `count` of them by contract; a C enumeration is as large as an int.
+    Some(unsafe { slice::from_raw_parts(start.cast::<c_int>(), count) }.to_vec())
 }
 
 /// # Safety

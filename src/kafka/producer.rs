@@ -79,15 +79,18 @@ pub fn run(
 /// A producer that has completed `init_transactions`: nothing of an older one of that name is under way any
 /// more.
 pub fn open(config: &KafkaConfig, name: &str) -> Result<ThreadedProducer<Deliveries>, LogError> {
-    let explain = |failure: KafkaError| {
+    initialized(config, name).map_err(|failure| {
         error::explain(&format!("opening producer '{name}'"), config.connection.brokers(), &failure)
-    };
+    })
+}
+
+/// As [`open`], with the error as it came.
+pub fn initialized(config: &KafkaConfig, name: &str) -> Result<ThreadedProducer<Deliveries>, KafkaError> {
     let producer = ThreadedProducer::from_config_and_context(
         &config.transactional_producer(name),
         Deliveries::default(),
-    )
-    .map_err(explain)?;
-    producer.init_transactions(config.transaction_timeout).map_err(explain)?;
+    )?;
+    producer.init_transactions(config.transaction_timeout)?;
     Ok(producer)
 }
 

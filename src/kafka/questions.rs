@@ -6,7 +6,7 @@
 use std::{
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -30,6 +30,10 @@ use super::{
 
 /// How long a question without a limit of its own may take.
 const LIMIT: Duration = Duration::from_secs(5);
+/// A broker that has just started, or has not heard yet of a topic that was just made, says that there is
+/// none: it is asked again for so long, with a pause.
+const HEARSAY_LIMIT: Duration = Duration::from_secs(3);
+const HEARSAY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Asks on behalf of one member.
 #[derive(Clone)]
@@ -88,15 +92,15 @@ impl Questions {
     }
 
     fn describe(&self) -> Result<TopicDescription, LogError> {
-        let topic = self.config.input.name();
-        let found = native::describe_topic(self.stable.client(), topic, LIMIT).map_err(|failure| {
+        let (topic, brokers) = (self.config.input.name(), self.config.connection.brokers());
+        let ask = || native::describe_topic(self.stable.client(), topic, LIMIT);
+        let found = insist(ask, || !self.events.is_leaving()).map_err(|failure| {
             let doing = format!("describing topic '{topic}'");
-            error::explain_code(&doing, self.config.connection.brokers(), failure.code, &failure.text)
+            error::explain_code(&doing, brokers, failure.code, &failure.text)
         })?;
         found.ok_or_else(|| {
             LogError::fatal(format!(
-                "topic '{topic}' does not exist at {}; run `heartline topics apply`",
-                self.config.connection.brokers()
+                "topic '{topic}' does not exist at {brokers}; run `heartline topics apply`"
             ))
         })
     }
@@ -136,6 +140,14 @@ impl Questions {
             .stable
             .fetch_group_list(Some(&self.config.group), LIMIT)
             .map_err(|failure| self.explain("listing the members of the group of", &failure))?;
+        // The wrapper does not pass on that describing it failed, as while its coordinator moves; it leaves
+        // no state then. An empty list would mean that everybody is dead, and have the living fenced.
+        if list.groups().iter().any(|group| group.state().is_empty()) {
+            return Err(LogError::retriable(format!(
+                "listing the members of group '{}': its coordinator does not tell them now",
+                self.config.group
+            )));
+        }
         let member = |member: &rdkafka::groups::GroupMemberInfo| Member {
             id: member.id().to_owned(),
             client_id: member.client_id().to_owned(),
@@ -146,6 +158,21 @@ impl Questions {
     fn explain(&self, doing: &str, failure: &KafkaError) -> LogError {
         let doing = format!("{doing} '{}' (group '{}')", self.config.input, self.config.group);
         error::explain(&doing, self.config.connection.brokers(), failure)
+    }
+}
+
+/// Asks until there is something, the time for hearsay is up, or nobody wants to know any more.
+pub fn insist<T, E>(
+    mut ask: impl FnMut() -> Result<Option<T>, E>,
+    goes_on: impl Fn() -> bool,
+) -> Result<Option<T>, E> {
+    let until = Instant::now() + HEARSAY_LIMIT;
+    loop {
+        let answer = ask()?;
+        if answer.is_some() || Instant::now() >= until || !goes_on() {
+            return Ok(answer);
+        }
+        thread::sleep(HEARSAY_PAUSE);
     }
 }
 

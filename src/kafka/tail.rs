@@ -41,6 +41,9 @@ pub fn consumer(connection: &Connection) -> Result<BaseConsumer<Logged>, KafkaEr
 }
 
 /// First and next offsets of all partitions of a topic. Blocks.
+///
+/// # Errors
+/// Of the class of what the broker says: one that is electing leaders has the topic, and answers later.
 pub fn bounds(
     client: &BaseConsumer<Logged>,
     topic: Topic,
@@ -48,16 +51,15 @@ pub fn bounds(
 ) -> Result<Vec<(PartitionId, Bounds)>, LogError> {
     let explain = |failure: KafkaError| error::explain(&format!("reading '{topic}'"), brokers, &failure);
     let metadata = client.fetch_metadata(Some(topic.name()), ASK_LIMIT).map_err(explain)?;
-    let partitions: Vec<PartitionId> = metadata
-        .topics()
-        .iter()
-        .filter(|found| found.error().is_none())
+    let found = metadata.topics().iter().find(|found| found.name() == topic.name());
+    let refused = found.map_or(Some(Code::UnknownTopicOrPartition), |found| found.error().map(Code::from));
+    if let Some(code) = refused {
+        return Err(explain(KafkaError::MetadataFetch(code)));
+    }
+    let partitions: Vec<PartitionId> = found
+        .into_iter()
         .flat_map(|found| found.partitions().iter().filter_map(|partition| partition.id().try_into().ok()))
         .collect();
-    if partitions.is_empty() {
-        let message = format!("topic '{topic}' does not exist at {brokers}; run `heartline topics apply`");
-        return Err(LogError::fatal(message));
-    }
     questions::bounds(client, topic.name(), &partitions, ASK_LIMIT).map_err(explain)
 }
 

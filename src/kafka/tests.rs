@@ -28,6 +28,7 @@ use crate::{
 
 mod member;
 mod reading;
+mod starting;
 mod topic_client;
 mod transactions;
 mod measure;

@@ -12,7 +12,7 @@ use rdkafka::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    log::LogError,
+    log::{ErrorClass, LogError},
     topology::{Cleanup, Topic, TopicSpec, Topology},
 };
 
@@ -164,7 +164,13 @@ impl KafkaTopicAdmin {
     /// whoever comes next, such as a worker, would find it missing.
     async fn settle(&self, topology: &Topology) -> Result<(), LogError> {
         let until = Instant::now() + LIMIT;
-        while self.plan(topology).await?.iter().any(TopicDifference::is_applicable) {
+        loop {
+            match self.plan(topology).await {
+                Ok(plan) if !plan.iter().any(TopicDifference::is_applicable) => return Ok(()),
+                // A leader that is only about to be one, for example.
+                Err(error) if error.class != ErrorClass::Retriable => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
             if Instant::now() > until {
                 return Err(LogError::retriable(format!(
                     "the topics were changed, and the brokers at {} do not tell so within {} s; look again with \
@@ -175,7 +181,6 @@ impl KafkaTopicAdmin {
             }
             sleep(SETTLE_PAUSE).await;
         }
-        Ok(())
     }
 
     async fn create(&self, topic: Topic, spec: &TopicSpec) -> Result<(), LogError> {
@@ -240,6 +245,10 @@ impl KafkaTopicAdmin {
             else {
                 continue;
             };
+            // One without a leader for now, for example: it would seem to have no partitions.
+            if let Some(code) = found.error().map(Code::from) {
+                return Err(explain(KafkaError::MetadataFetch(code)));
+            }
             let replicas = found.partitions().iter().map(|partition| partition.replicas().len());
             let found = Found {
                 partitions: found.partitions().len() as u32,

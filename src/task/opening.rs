@@ -80,7 +80,10 @@ pub enum HaltReason {
     StoreBehind { found: Offset, stored: Offset },
     #[error("the database has no row of this partition though the log says that it is stored up to {stored}")]
     RowMissing { stored: Offset },
-    #[error("position {wanted} is gone from the topic, which holds {first} to {end}")]
+    #[error(
+        "position {wanted} {} the topic, which holds {first} to {end}",
+        whereabouts(*.wanted, *.first, *.end)
+    )]
     OutOfRange { wanted: Offset, first: Offset, end: Offset },
     #[error("the checkpoint of bucket {bucket} cannot be used: {why}")]
     Checkpoint { bucket: u32, why: String },
@@ -108,8 +111,13 @@ impl HaltReason {
             Self::OffsetMissing { .. } | Self::OffsetMoved { .. } | Self::OffsetBehind { .. } => format!(
                 "put the offset back, or accept it with `heartline adopt {topic} {partition} --reason offsets`"
             ),
+            Self::OutOfRange { wanted, end, .. } if wanted > end => format!(
+                "either somebody moved the offset, then put it back, or the end of the topic was lost with a \
+                 broker's disk, then accept that with `heartline adopt {topic} {partition} --reason offsets`"
+            ),
             Self::OutOfRange { .. } => format!(
-                "records were lost: accept that with `heartline adopt {topic} {partition} --reason offsets`"
+                "records were deleted before they were read, by hand or by a retention that is shorter than \
+                 the longest outage: accept that with `heartline adopt {topic} {partition} --reason offsets`"
             ),
             Self::Unsupported(_) => "upgrade this worker".to_owned(),
             Self::Store(_) => {
@@ -125,6 +133,17 @@ impl HaltReason {
     #[must_use]
     pub const fn is_adoptable(&self) -> bool {
         !matches!(self, Self::Unsupported(_) | Self::Store(_))
+    }
+}
+
+/// How a position lies to what a topic holds.
+const fn whereabouts(wanted: Offset, first: Offset, end: Offset) -> &'static str {
+    if wanted < first {
+        "is gone from"
+    } else if wanted > end {
+        "lies beyond the end of"
+    } else {
+        "cannot be read from"
     }
 }
 

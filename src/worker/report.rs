@@ -1,6 +1,6 @@
 //! What a worker tells of itself: to `/livez`, `/readyz`, `/v1/partitions` and `/metrics`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::Worker;
 use crate::{
@@ -8,6 +8,16 @@ use crate::{
     http::status::{PartitionStatus, Status, TURN_WITHIN},
     log::{Offset, PartitionId},
 };
+
+/// The shortest pause between two looks at what a worker tells.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// How long to wait for the next look, of one who began to look `age` ago: who is starting is looked at
+/// often, so that ready is said when it is so.
+#[must_use]
+pub fn pause(age: Duration, longest: Duration) -> Duration {
+    (age / 10).clamp(PAUSE_MIN, longest)
+}
 
 /// Copies a worker's status; `ends` are the input's next offsets, where they are known.
 pub fn tell(status: &Status, worker: &Worker, ends: Option<&BTreeMap<PartitionId, Offset>>) {
@@ -23,14 +33,13 @@ pub fn tell(status: &Status, worker: &Worker, ends: Option<&BTreeMap<PartitionId
         count(processor.name(), partition);
     }
     let partitions = seen.partitions.iter().map(|partition| {
-        let committed = partition.committed.unwrap_or(0);
         let end = ends.and_then(|ends| ends.get(&partition.partition).copied());
         PartitionStatus {
             processor,
             partition: partition.partition,
-            end: end.unwrap_or(committed).max(committed),
-            committed,
-            stored: partition.stored.unwrap_or(0),
+            end: end.max(partition.committed),
+            committed: partition.committed,
+            stored: partition.stored,
             lease_clock_ms: partition.fold.lease_clock_ms,
             brake_held: partition.fold.held,
             users: partition.fold.users,
@@ -59,5 +68,19 @@ fn count(processor: &'static str, status: &engine::PartitionStatus) {
             ("became", became.to_owned()),
         ];
         metrics::gauge!("heartline_records", &labels).set(count as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::pause;
+
+    #[test]
+    fn a_start_is_looked_at_often_and_a_life_at_its_own_pace() {
+        let longest = Duration::from_millis(250);
+        let after = |ms| pause(Duration::from_millis(ms), longest).as_millis();
+        assert_eq!([0, 50, 200, 1_000, 2_500, 60_000].map(after), [10, 10, 20, 100, 250, 250]);
     }
 }

@@ -3,12 +3,17 @@ use rdkafka::{error::KafkaError, types::RDKafkaErrorCode as Code};
 use super::{class_of, explain, explain_code, is_fenced};
 use crate::log::ErrorClass::{self, Fatal, Restore, Retriable};
 
-const TABLE: [(Code, ErrorClass); 24] = [
+const TABLE: [(Code, ErrorClass); 29] = [
     (Code::BrokerTransportFailure, Retriable),
     (Code::AllBrokersDown, Retriable),
     (Code::OperationTimedOut, Retriable),
     (Code::RequestTimedOut, Retriable),
     (Code::NotCoordinator, Retriable),
+    (Code::CoordinatorNotAvailable, Retriable),
+    (Code::CoordinatorLoadInProgress, Retriable),
+    (Code::LeaderNotAvailable, Retriable),
+    (Code::OffsetNotAvailable, Retriable),
+    (Code::KafkaStorageError, Retriable),
     (Code::NotLeaderForPartition, Retriable),
     (Code::NotEnoughReplicas, Retriable),
     (Code::ConcurrentTransactions, Retriable),

@@ -131,13 +131,21 @@ fn a_restore_point_below_retention_halts_and_names_the_command() {
     let reason = halted(judge(Some((100, metadata().encode())), Some(row()), 51, 200));
     assert_eq!(reason, HaltReason::OutOfRange { wanted: 50, first: 51, end: 200 });
     let sentence = reason.sentence(Topic::Heartbeats, 3);
+    assert!(sentence.contains("position 50 is gone from the topic, which holds 51 to 200"), "{sentence}");
+    assert!(sentence.contains("retention"), "{sentence}");
     assert!(sentence.contains("heartline adopt heartbeats 3 --reason offsets`"), "{sentence}");
 }
 
 #[test]
-fn a_truncated_topic_halts() {
+fn a_truncated_topic_halts_and_does_not_speak_of_retention() {
     let reason = halted(judge(Some((100, metadata().encode())), Some(row()), 0, 99));
     assert_eq!(reason, HaltReason::OutOfRange { wanted: 100, first: 0, end: 99 });
+    let sentence = reason.sentence(Topic::Heartbeats, 3);
+    assert!(
+        sentence.contains("position 100 lies beyond the end of the topic, which holds 0 to 99"),
+        "{sentence}"
+    );
+    assert!(sentence.contains("put it back") && !sentence.contains("retention"), "{sentence}");
 }
 
 /// An operator's decision about the row above.
@@ -235,6 +243,7 @@ fn every_sentence_names_a_reason_that_the_command_knows() {
         (HaltReason::OffsetMoved { committed: 1 }, "offsets"),
         (HaltReason::OffsetBehind { committed: 1, stored: 2 }, "offsets"),
         (HaltReason::OutOfRange { wanted: 1, first: 2, end: 3 }, "offsets"),
+        (HaltReason::OutOfRange { wanted: 4, first: 2, end: 3 }, "offsets"),
         (HaltReason::StoreBehind { found: 1, stored: 2 }, "backup"),
         (HaltReason::RowMissing { stored: 2 }, "backup"),
         (HaltReason::Checkpoint { bucket: 1, why: "torn".into() }, "backup"),
