@@ -322,6 +322,7 @@ async fn a_halted_partition_is_seen_in_every_view() {
         brake_held: 2,
         users: 1,
         sessions: 1,
+        keys: 0,
         phase: "halted",
         halted: Some("the topic id changed; run heartline adopt".to_owned()),
     };
