@@ -22,7 +22,7 @@ pub type Rows = Vec<BTreeMap<String, CqlValue>>;
 impl Tables {
     pub fn connect(address: &str) -> Result<Self> {
         let runtime = Runtime::new()?;
-        let session = SessionBuilder::new().known_node(address).build();
+        let session = async { SessionBuilder::new().known_node(address).build().await };
         let session = runtime.block_on(session).context("connecting to the database")?;
         Ok(Self { runtime, session })
     }
@@ -46,8 +46,7 @@ impl Tables {
     /// That a table is the same in two keyspaces; how many rows it has.
     pub fn same(&self, table: &str, one: &str, other: &str) -> Result<usize> {
         let sorted = |keyspace: &str| -> Result<Vec<String>> {
-            let mut rows: Vec<_> =
-                self.all(keyspace, table)?.iter().map(|row| format!("{row:?}")).collect();
+            let mut rows: Vec<_> = self.all(keyspace, table)?.iter().map(|row| format!("{row:?}")).collect();
             rows.sort_unstable();
             Ok(rows)
         };
@@ -65,14 +64,16 @@ impl Tables {
 
 /// A cell that must be a text.
 pub fn text<'a>(row: &'a BTreeMap<String, CqlValue>, column: &str) -> Result<&'a str> {
-    row.get(column).and_then(CqlValue::as_text).map(String::as_str).with_context(|| {
-        format!("column {column} of {row:?} is no text")
-    })
+    row.get(column)
+        .and_then(CqlValue::as_text)
+        .map(String::as_str)
+        .with_context(|| format!("column {column} of {row:?} is no text"))
 }
 
 /// A cell that must be a number.
 pub fn number(row: &BTreeMap<String, CqlValue>, column: &str) -> Result<i64> {
     let cell = row.get(column);
-    let number = cell.and_then(CqlValue::as_bigint).or_else(|| cell.and_then(CqlValue::as_int).map(i64::from));
+    let number =
+        cell.and_then(CqlValue::as_bigint).or_else(|| cell.and_then(CqlValue::as_int).map(i64::from));
     number.with_context(|| format!("column {column} of {row:?} is no number"))
 }
