@@ -18,7 +18,9 @@ mod crowd;
 mod deployment;
 mod embedded;
 mod events;
+mod fanout;
 mod halts;
+mod paging;
 mod refusals;
 mod restarts;
 mod rows;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
         halts::cases(),
         commands::cases(),
         events::cases(),
+        fanout::cases(),
+        paging::cases(),
         restarts::cases(),
         rights::cases(),
         serve::cases(),
