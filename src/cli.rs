@@ -14,15 +14,18 @@ mod check;
 mod connect;
 mod crowd;
 mod error;
+mod history;
 mod ingest;
 mod logging;
 mod output;
+mod posts;
 mod presence;
 mod reach;
 mod rebuild;
 mod run;
 mod schema;
 mod serving;
+mod sync;
 mod tail;
 mod topics;
 mod up;
@@ -87,6 +90,10 @@ enum Command {
     Tail(tail::TailCommand),
     /// Say who is there
     Presence(presence::Presence),
+    /// Read a member's inbox
+    Sync(sync::SyncCommand),
+    /// Read a conversation's messages
+    History(history::History),
     /// Tell a halted partition what you know, so that it goes on
     Adopt(adopt::Adopt),
     /// Fold the topics from their start into another keyspace; publishes nothing
@@ -126,6 +133,8 @@ impl Cli {
                 Command::Ingest(ingest) => ingest.execute(global).await,
                 Command::Tail(tail) => tail.execute(global).await,
                 Command::Presence(presence) => presence.execute(global).await,
+                Command::Sync(sync) => sync.execute(global).await,
+                Command::History(history) => history.execute(global).await,
                 Command::Adopt(adopt) => adopt.execute(global).await,
                 Command::Rebuild(rebuild) => rebuild.execute(global).await,
             }

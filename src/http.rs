@@ -1,4 +1,5 @@
-//! HTTP: records in, presence out, live events, and what operators ask. The same in `up` and in `run`.
+//! HTTP: records in, presence and timelines out, live events, and what operators ask. The same in `up` and in
+//! `run`.
 //!
 //! It stands on [`TopicClient`] and [`StoreClient`] alone and shares nothing with the workers but
 //! [`status::Status`].
@@ -39,6 +40,7 @@ mod query;
 pub mod records;
 pub mod sse;
 pub mod status;
+pub mod timeline;
 
 use error::ApiError;
 use status::Status;
@@ -115,6 +117,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/topics/{topic}/records", get(records::get))
         .route("/v1/topology", get(observe::topology))
         .route("/v1/partitions", get(observe::partitions))
+        .merge(timeline::routes())
         .route("/livez", get(observe::livez))
         .route("/readyz", get(observe::readyz))
         .route("/metrics", get(observe::metrics))

@@ -99,7 +99,16 @@ pub const MEMBERS_MAX: usize = 200_000;
 /// protocol, so that all of it is of one moment.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
 
+/// Elements of one answer to a reader, and how many they are when nobody says.
+pub const READ_COUNT_MAX: u32 = PAGE_ROWS_MAX;
+pub const READ_COUNT_DEFAULT: u32 = 100;
+/// Windows of an inbox that one answer reads; above, the page ends where they do.
+pub const READ_WINDOWS_MAX: u32 = 32;
+/// Reads of one request that are under way at a time.
+pub const READS_AT_ONCE: usize = 32;
+
 const _: () = assert!(STORE_BATCH_BYTES_MAX + DEAD_LETTER_VALUE_BYTES_MAX < 8 * 1024 * 1024);
+const _: () = assert!(READ_COUNT_MAX as i64 <= BLOCK_MESSAGES && READ_COUNT_DEFAULT <= READ_COUNT_MAX);
 const _: () = assert!(PART_ROWS_MAX + 20_000 < 65_535);
 const _: () = assert!(PART_OUTPUT_BYTES_MAX + 2 * 1024 * 1024 <= 8 * 1024 * 1024);
 const _: () = assert!(CHECKPOINT_CHUNK_BYTES < STORE_BATCH_BYTES_MAX);

@@ -6,7 +6,7 @@ use crate::{
     config::ConfigErrors,
     cql::{ConnectError, schema::SchemaError},
     embedded::OpenError,
-    http::client::ClientError,
+    http::{client::ClientError, timeline::ReadError},
     log::{ErrorClass, LogError},
     store::{StoreError, StoreErrorClass},
 };
@@ -96,6 +96,17 @@ impl From<StoreError> for CliError {
     }
 }
 
+impl From<ReadError> for CliError {
+    fn from(error: ReadError) -> Self {
+        let message = error.to_string();
+        match error {
+            ReadError::Store(error) => error.into(),
+            ReadError::Late | ReadError::Hole { .. } => Self::unavailable(message),
+            ReadError::Damaged(_) => Self::internal(message),
+        }
+    }
+}
+
 impl From<ConnectError> for CliError {
     fn from(error: ConnectError) -> Self {
         let message = error.to_string();
@@ -142,7 +153,7 @@ impl From<ClientError> for CliError {
                 Self::config(format!("{message}; name the file it is in with --token-file"))
             }
             ClientError::Refused { status: 400..=499, .. } => Self::usage(message),
-            ClientError::Refused { .. } => Self::internal(message),
+            ClientError::Refused { .. } | ClientError::Unreadable { .. } => Self::internal(message),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
 
 use super::CliError;
 
@@ -12,6 +13,11 @@ pub fn line(text: &str) -> Result<(), CliError> {
     writeln!(out, "{text}")?;
     out.flush()?;
     Ok(())
+}
+
+/// Writes one line of JSON; what stands in it as raw JSON keeps its bytes.
+pub fn json(value: &impl Serialize) -> Result<(), CliError> {
+    line(&serde_json::to_string(value).map_err(|error| CliError::internal(error.to_string()))?)
 }
 
 /// Rows as aligned columns, the first row being the head.

@@ -25,7 +25,7 @@ pub struct TailCommand {
     /// Where to begin
     #[arg(long, value_enum, default_value_t = From::End)]
     from: From,
-    /// Only records about this user
+    /// Only records about this user, as key, user, sender or recipient
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// One JSON object a line [default when stdout is no terminal]
@@ -73,7 +73,7 @@ impl TailCommand {
                 let mut tail = connect::topics(&config)?.tail(self.topic, from).await?;
                 while let Some(record) = tail.records.recv().await {
                     let record = record?;
-                    if self.user.as_ref().is_none_or(|user| mentions(&record, user)) {
+                    if self.user.as_ref().is_none_or(|user| mentions(self.topic, &record, user)) {
                         show(&Line::of(&record))?;
                     }
                 }

@@ -30,6 +30,9 @@ fn every_command_of_the_contract_is_understood() {
         "heartline ingest file.jsonl --url http://127.0.0.1:1",
         "heartline tail presence --from start --user ann",
         "heartline presence ann bob --json",
+        "heartline sync bob --after 3 --count 1000 --json",
+        "heartline history group/team --before 7",
+        "heartline history direct/bob/ann --after 0 --count 1",
         "heartline adopt heartbeats 3 --reason offsets --yes",
     ] {
         assert!(parsed(line).is_ok(), "{line}: {}", parsed(line).expect_err("refused"));
@@ -45,6 +48,9 @@ fn what_makes_no_sense_is_a_usage_error() {
         ("heartline adopt heartbeats", "--reason"),
         ("heartline adopt heartbeats --reason parameters", "backup"),
         ("heartline presence", "<USER>"),
+        ("heartline sync bob --count 0", "1..=1000"),
+        ("heartline sync bob --after -1", "unexpected argument"),
+        ("heartline history group/x --after 1 --before 2", "cannot be used with"),
         ("heartline up --demo 0", "1..=10000"),
         ("heartline up --listen here", "socket address"),
         ("heartline tial", "tail"),

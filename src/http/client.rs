@@ -12,6 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -29,6 +30,10 @@ pub enum ClientError {
     Away { url: String, message: String },
     #[error("{url} answered {status}: {message}")]
     Refused { url: String, status: u16, message: String },
+    #[error(
+        "{url} answered something else than was asked for: {message}; is it a heartline of this version?"
+    )]
+    Unreadable { url: String, message: String },
 }
 
 /// Where a server is, and the token it asks for.
@@ -57,6 +62,14 @@ impl Client {
 
     pub async fn get(&self, path: &str) -> Result<Value, ClientError> {
         self.json(self.send(Method::GET, path, Bytes::new(), "").await?).await
+    }
+
+    /// Asks for something of a known form; what stands in it as raw JSON keeps its bytes.
+    pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let response = self.send(Method::GET, path, Bytes::new(), "").await?;
+        let body = self.body(response).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| ClientError::Unreadable { url: self.url(), message: error.to_string() })
     }
 
     /// Sends a body of JSON or of JSON lines.
@@ -108,12 +121,17 @@ impl Client {
     }
 
     async fn json(&self, response: Response<Incoming>) -> Result<Value, ClientError> {
+        Ok(serde_json::from_slice(&self.body(response).await?).unwrap_or(Value::Null))
+    }
+
+    /// The body of an answer that is a success.
+    async fn body(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
         let status = response.status();
         let body = response.into_body().collect().await.map_err(|error| self.away(error))?.to_bytes();
-        let value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         if status.is_success() {
-            return Ok(value);
+            return Ok(body);
         }
+        let value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let message = value["error"]["message"].as_str().unwrap_or("no reason given").to_owned();
         Err(ClientError::Refused { url: self.url(), status: status.as_u16(), message })
     }

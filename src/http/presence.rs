@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 
 use super::{App, error::ApiError, now_ms, query};
-use crate::{client::StoreClient, topology::Topology};
+use crate::{client::StoreClient, limits::READS_AT_ONCE, topology::Topology};
 
 pub mod answer;
 
@@ -17,8 +17,6 @@ use answer::{Answer, Question, Readings, as_of};
 
 /// Users of one request.
 pub const USERS_MAX: usize = 1_000;
-/// Reads of one request that are under way at a time.
-const READS_AT_ONCE: usize = 32;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

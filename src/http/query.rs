@@ -5,6 +5,7 @@ use axum::{extract::Query, http::Uri};
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
+use crate::limits::{INTEGER_MAX, READ_COUNT_DEFAULT, READ_COUNT_MAX};
 
 /// The parameters of a request.
 #[derive(Debug, Default)]
@@ -29,6 +30,32 @@ impl Parameters {
     pub fn all(&mut self, name: &str) -> Vec<String> {
         let matching = self.0.extract_if(.., |(other, _)| other == name);
         matching.map(|(_, value)| value).collect()
+    }
+
+    /// The last value of a parameter.
+    pub fn last(&mut self, name: &str) -> Option<String> {
+        self.all(name).pop()
+    }
+
+    /// A whole number from 0 on, if it is given.
+    pub fn number(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
+        let Some(text) = self.last(name) else { return Ok(None) };
+        match text.parse() {
+            Ok(number) if (0..=INTEGER_MAX).contains(&number) => Ok(Some(number)),
+            _ => {
+                let message = format!("{name} must be a whole number from 0 to {INTEGER_MAX}, not '{text}'");
+                Err(ApiError::bad_request("bad_query", message))
+            }
+        }
+    }
+
+    /// `count`: how many elements the answer has at most. What is above the bound is cut to it.
+    pub fn count(&mut self) -> Result<u32, ApiError> {
+        match self.number("count")? {
+            None => Ok(READ_COUNT_DEFAULT),
+            Some(0) => Err(ApiError::bad_request("bad_query", "count must be at least 1")),
+            Some(count) => Ok(u32::try_from(count).unwrap_or(READ_COUNT_MAX).min(READ_COUNT_MAX)),
+        }
     }
 
     /// `true`, `false`, or left out for `false`.

@@ -59,6 +59,7 @@ pub(super) async fn get(
     let positions = tail.positions.iter().copied().collect();
     let first = Instant::now() + sse::KEEP_ALIVE_EVERY;
     let reader = Reader {
+        topic,
         tail,
         positions,
         user: parameters.all("user").pop(),
@@ -75,6 +76,7 @@ pub(super) async fn get(
 }
 
 struct Reader {
+    topic: Topic,
     tail: Tail,
     positions: Positions,
     user: Option<String>,
@@ -99,7 +101,7 @@ impl Reader {
                 record = self.tail.records.recv() => match record {
                     Some(Ok(record)) => {
                         self.positions.pass(record.partition, record.offset);
-                        if self.user.as_ref().is_none_or(|user| mentions(&record, user)) {
+                        if self.user.as_ref().is_none_or(|user| mentions(self.topic, &record, user)) {
                             let data = Line::of(&record).to_json();
                             let id = Some(self.positions.to_string());
                             return Some(sse::Event { id, event: "record".to_owned(), data }.encode());

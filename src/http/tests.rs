@@ -25,6 +25,7 @@ use crate::{
 };
 
 pub(crate) mod fakes;
+mod timeline;
 
 use fakes::{FakeStore, FakeTopics, Shared, transition};
 

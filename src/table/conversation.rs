@@ -143,6 +143,13 @@ pub fn members_query(conversation: &str, after: &str, limit: u32) -> Query {
     page_query(conversation, Some(&Value::Text([MEMBER, after].concat().into())), limit)
 }
 
+/// Reads a recent membership change.
+#[must_use]
+pub fn recent_query(conversation: &str, by: &str, client_id: &str) -> Query {
+    let select = Select::Keys(vec![Entry::Recent { by, client_id }.to_clustering()]);
+    Query { table: &CONVERSATIONS, partition: partition(conversation), select }
+}
+
 /// Reads the head alone.
 #[must_use]
 pub fn head_query(conversation: &str) -> Query {

@@ -74,6 +74,15 @@ pub fn clustering(user: &str, conversation: &str) -> Box<[Value]> {
     [Value::text(user), Value::text(conversation)].into()
 }
 
+/// The conversation of a cursor, from its clustering; `''` for the inbox.
+#[must_use]
+pub fn conversation_of(clustering: &[Value]) -> Option<&str> {
+    match clustering {
+        [_, conversation] => conversation.as_text(),
+        _ => None,
+    }
+}
+
 /// Reads single cursors of a bucket.
 #[must_use]
 pub fn keys_query(bucket: u32, keys: Vec<Box<[Value]>>) -> Query {

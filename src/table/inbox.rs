@@ -198,10 +198,24 @@ pub fn bucket_partition(bucket: u32) -> Box<[Value]> {
     [Value::Int(bucket as i32)].into()
 }
 
+/// The number of an entry, or of a window, from its clustering.
+#[must_use]
+pub fn number_of(clustering: &[Value]) -> Option<i64> {
+    match clustering {
+        [_, Value::BigInt(number)] => Some(*number),
+        _ => None,
+    }
+}
+
 /// The key of an entry within its window, or of a window among the recipient's.
 #[must_use]
 pub fn clustering(recipient: &str, number: i64) -> Box<[Value]> {
     [Value::text(recipient), Value::BigInt(number)].into()
+}
+
+/// Reads a window's row: the recipient's first number in it.
+pub fn first_seq(cells: &[Value]) -> Result<i64, CellError> {
+    Cells::of_row(&WINDOWS, cells).big_int(0)
 }
 
 /// Reads entries of a recipient in one window behind `after`.

@@ -5,7 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use crate::client::TailRecord;
+use crate::{
+    client::TailRecord,
+    id::{ConversationId, parse_conversation},
+    topology::Topic,
+};
+
+/// Headers of a dead letter: where the original stood, and whose it was.
+const TOPIC: &str = "__connect.errors.topic";
+const SENDER: &str = "heartline.sender";
 
 /// A record, readable. A value that is JSON stays as it was written; anything else is a text.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,23 +61,47 @@ fn json_or_text(value: &[u8]) -> Option<Box<RawValue>> {
     checked.or_else(|_| text()).ok()
 }
 
-/// Whether the record is about the user: by its key, or, where it has none, by a `user` in its value.
+/// Whether a record of `topic` is about the user. Where records have users for keys, the key says so, or, without
+/// one, the value; elsewhere the value does. A dead letter is about whom the original was about.
 #[must_use]
-pub fn mentions(record: &TailRecord, user: &str) -> bool {
-    if let Some(key) = &record.key {
-        let rest = key.strip_prefix(user.as_bytes());
-        return rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/');
+pub fn mentions(topic: Topic, record: &TailRecord, user: &str) -> bool {
+    match (topic, &record.key) {
+        (Topic::DeadLetters, _) => {
+            let original = header(record, TOPIC).and_then(Topic::from_name);
+            let original = original.filter(|topic| *topic != Topic::DeadLetters);
+            header(record, SENDER) == Some(user)
+                || original.is_some_and(|topic| mentions(topic, record, user))
+        }
+        (Topic::Sends, _) | (_, None) => {
+            let value = record.value.as_deref().and_then(|value| serde_json::from_slice::<Value>(value).ok());
+            value.is_some_and(|value| names(&value, user))
+        }
+        (_, Some(key)) => {
+            let rest = key.strip_prefix(user.as_bytes());
+            rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        }
     }
-    let value = record.value.as_deref().and_then(|value| serde_json::from_slice::<Value>(value).ok());
-    value.is_some_and(|value| names(&value, user))
+}
+
+fn header<'a>(record: &'a TailRecord, name: &str) -> Option<&'a str> {
+    let header = record.headers.iter().find(|header| header.name == name)?;
+    std::str::from_utf8(header.value.as_deref()?).ok()
 }
 
 fn names(value: &Value, user: &str) -> bool {
+    let is_user = |value: &Value| value.as_str() == Some(user);
     match value {
-        Value::Object(fields) => {
-            fields.get("user").and_then(Value::as_str) == Some(user)
-                || fields.values().any(|field| names(field, user))
-        }
+        Value::Object(fields) => fields.iter().any(|(name, field)| match name.as_str() {
+            "user" | "sender" | "by" => is_user(field),
+            "recipients" | "add" | "remove" => field.as_array().is_some_and(|ids| ids.iter().any(is_user)),
+            "conversation" => matches!(
+                field.as_str().map(parse_conversation),
+                Some(Ok(ConversationId::Direct(a, b))) if a == user || b == user
+            ),
+            // What users wrote is about whatever they like.
+            "body" | "metadata" => false,
+            _ => names(field, user),
+        }),
         Value::Array(elements) => elements.iter().any(|element| names(element, user)),
         _ => false,
     }
@@ -79,8 +111,8 @@ fn names(value: &Value, user: &str) -> bool {
 mod tests {
     use bytes::Bytes;
 
-    use super::{Line, mentions};
-    use crate::client::TailRecord;
+    use super::{Line, SENDER, TOPIC, mentions};
+    use crate::{client::TailRecord, log::Header, topology::Topic};
 
     fn record(key: Option<&'static str>, value: Option<&'static str>) -> TailRecord {
         TailRecord {
@@ -107,11 +139,60 @@ mod tests {
 
     #[test]
     fn a_record_is_about_those_whom_its_key_or_its_value_names() {
-        assert!(mentions(&record(Some("ann"), None), "ann"));
-        assert!(mentions(&record(Some("ann/s-1"), None), "ann"));
-        assert!(!mentions(&record(Some("anna"), Some("{\"user\":\"ann\"}")), "ann"));
-        let batch = "{\"beats\":[{\"user\":\"bob\"},{\"user\":\"ann\"}]}";
-        assert!(mentions(&record(None, Some(batch)), "ann"));
-        assert!(!mentions(&record(None, Some(batch)), "cat"));
+        let mentions = |key, value, user| mentions(Topic::Heartbeats, &record(key, value), user);
+        assert!(mentions(Some("ann"), None, "ann"));
+        assert!(mentions(Some("ann/s-1"), None, "ann"));
+        assert!(!mentions(Some("anna"), Some("{\"user\":\"ann\"}"), "ann"));
+        let batch = "{\"beats\":[{\"user\":\"bob\",\"metadata\":{\"user\":\"cat\"}},{\"user\":\"ann\"}]}";
+        assert!(mentions(None, Some(batch), "ann"));
+        assert!(!mentions(None, Some(batch), "cat"));
+    }
+
+    #[test]
+    fn a_send_is_about_its_sender_its_recipients_and_whom_it_adds_or_removes() {
+        let send = |value, user| mentions(Topic::Sends, &record(Some("group/team"), Some(value)), user);
+        let message =
+            r#"{"conversation":"group/team","sender":"ann","recipients":["bob"],"body":{"user":"cat"}}"#;
+        assert_eq!(
+            ["ann", "bob", "cat", "group"].map(|user| send(message, user)),
+            [true, true, false, false]
+        );
+        let change = r#"{"conversation":"group/team","by":"ann","add":["bob"],"remove":["cat"]}"#;
+        assert_eq!(["ann", "bob", "cat", "team"].map(|user| send(change, user)), [true, true, true, false]);
+        let direct = r#"{"conversation":"direct/ann/bob","sender":"ann","body":"cat"}"#;
+        assert_eq!(
+            ["ann", "bob", "cat", "direct"].map(|user| send(direct, user)),
+            [true, true, false, false]
+        );
+    }
+
+    #[test]
+    fn deliveries_and_entries_are_about_those_who_get_them() {
+        let deliveries = r#"{"messages":[{"sender":"ann","recipients":["bob","cat"],"body":"dan"}]}"#;
+        let inbox =
+            r#"{"messages":[{"sender":"ann","entries":[{"user":"bob","seq":1},{"user":"cat","seq":2}]}]}"#;
+        for (topic, value) in [(Topic::Deliveries, deliveries), (Topic::Inbox, inbox)] {
+            let about = |user| mentions(topic, &record(None, Some(value)), user);
+            assert_eq!(["ann", "bob", "cat", "dan"].map(about), [true, true, true, false], "{topic}");
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_is_about_whom_the_original_was_about() {
+        let letter = |key, value, headers: &[(&str, &'static str)]| {
+            let header = |(name, value): &(&str, &'static str)| Header {
+                name: (*name).to_owned(),
+                value: Some(Bytes::from_static(value.as_bytes())),
+            };
+            let headers = headers.iter().map(header).collect();
+            TailRecord { headers, ..record(key, value) }
+        };
+        let about = |letter: &TailRecord, user| mentions(Topic::DeadLetters, letter, user);
+        let beat = letter(Some("ann"), Some("nonsense"), &[(TOPIC, "heartbeats")]);
+        assert_eq!(["ann", "bob"].map(|user| about(&beat, user)), [true, false]);
+        let send = letter(Some("group/x"), Some("nonsense"), &[(TOPIC, "sends"), (SENDER, "ann")]);
+        assert_eq!(["ann", "group"].map(|user| about(&send, user)), [true, false]);
+        let looped = letter(Some("ann"), None, &[(TOPIC, "dead-letters")]);
+        assert!(!about(&looped, "ann"));
     }
 }

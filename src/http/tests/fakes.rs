@@ -135,11 +135,15 @@ impl TopicClient for Shared<FakeTopics> {
     }
 }
 
-/// The simulated store at time 0, which can be made unreadable.
+/// The simulated store at time 0, which can be made unreadable, or change between two reads.
 #[derive(Default)]
 pub struct FakeStore {
     store: Mutex<SimStore>,
     pub unreadable: Mutex<Option<&'static str>>,
+    /// Applied after the next read of their table, the first one first.
+    pub afterwards: Mutex<Vec<WriteBatch>>,
+    /// What was read.
+    pub reads: Mutex<Vec<Query>>,
 }
 
 impl FakeStore {
@@ -157,7 +161,13 @@ impl StoreClient for Shared<FakeStore> {
                     message: "no node answers".into(),
                 });
             }
-            Ok(lock(&self.0.store).read(0, &query))
+            let rows = lock(&self.0.store).read(0, &query);
+            let mut afterwards = lock(&self.0.afterwards);
+            if let Some(at) = afterwards.iter().position(|batch| batch.table == query.table) {
+                self.0.put(afterwards.remove(at));
+            }
+            lock(&self.0.reads).push(query);
+            Ok(rows)
         })
     }
 
