@@ -111,7 +111,10 @@ async fn lacking(config: &Config) -> Result<Lacking, CliError> {
     let mut all = Lacking::default();
     for processor in ProcessorKind::ALL {
         let lacking = rights::lacking(&connect::member(config, processor)?, processor).await?;
-        all.rights.extend(lacking.rights);
+        // Processors share topics.
+        let new = lacking.rights.into_iter().filter(|right| !all.rights.contains(right));
+        let new: Vec<_> = new.collect();
+        all.rights.extend(new);
         all.hidden.extend(lacking.hidden);
     }
     Ok(all)
