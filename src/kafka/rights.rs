@@ -1,7 +1,8 @@
 //! What the brokers let this program's principal do, as they say themselves. Brokers without an authorizer
 //! allow everything.
 //!
-//! Topics and groups are asked about with `DescribeTopics` and `DescribeConsumerGroups`: that changes nothing.
+//! Topics and groups are asked about with `DescribeTopics` and `DescribeConsumerGroups`; that changes
+//! nothing.
 //! There is no such question about transactional ids: one of this program's own is opened, as a worker's are.
 //! The transaction coordinator remembers it, as any, for a week.
 
