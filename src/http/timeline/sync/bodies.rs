@@ -44,13 +44,15 @@ impl Bodies {
         }
         // Of each conversation the last message that is not there: those before it are older.
         let mut absent: BTreeMap<&str, &EntryRow<'_>> = BTreeMap::new();
+        let mut trimmed_to = bodies.trimmed_to;
         for (seq, entry) in large.iter().filter(|(_, entry)| bodies.row_of(entry).is_none()) {
             let last = absent.entry(entry.conversation).or_insert(entry);
             if last.conversation_seq < entry.conversation_seq {
                 *last = entry;
             }
-            bodies.trimmed_to = *seq;
+            trimmed_to = *seq;
         }
+        bodies.trimmed_to = trimmed_to;
         for entry in absent.values() {
             check_let_go(timeline, entry).await?;
         }
