@@ -1,5 +1,5 @@
-//! A client that chats straight into Kafka: groups of 2 to 500 members and direct conversations, sends that are
-//! repeated, ids that are used for something else, membership changes in between, receipts.
+//! A client that chats straight into Kafka: groups of 2 to 500 members and direct conversations, sends that
+//! are repeated, ids that are used for something else, membership changes in between, receipts.
 
 use std::{
     sync::{

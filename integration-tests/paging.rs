@@ -63,9 +63,9 @@ fn write_all(address: &str) -> Result<()> {
     for first in (0..MESSAGES).step_by(50) {
         let messages: Vec<Value> = (first..first + 50)
             .map(|number| {
-                json!({"v": 1, "type": "message", "conversation": format!("group/g-{}", number % CONVERSATIONS),
-                    "sender": "somebody", "client_id": format!("c-{number}"), "body": number,
-                    "recipients": ["member"]})
+                let conversation = format!("group/g-{}", number % CONVERSATIONS);
+                json!({"v": 1, "type": "message", "conversation": conversation, "sender": "somebody",
+                    "client_id": format!("c-{number}"), "body": number, "recipients": ["member"]})
             })
             .collect();
         let answer = request(address, "POST", "/v1/sends", &Value::from(messages).to_string())?;

@@ -1,5 +1,5 @@
-//! What a chat must have left behind: judged from the topics by an oracle that shares nothing with the folds, read
-//! from the database with plain CQL, and compared with a rebuild from the topics.
+//! What a chat must have left behind: judged from the topics by an oracle that shares nothing with the folds,
+//! read from the database with plain CQL, and compared with a rebuild from the topics.
 
 use std::{
     thread,
@@ -15,8 +15,8 @@ use super::{
     rows::Tables,
 };
 
-/// The tables that follow from the log and from nothing else; `progress` and the choice of checkpointed moments
-/// don't.
+/// The tables that follow from the log and from nothing else; `progress` and the choice of checkpointed
+/// moments don't.
 const TABLES: [&str; 7] =
     ["presence", "conversations", "messages", "inbox", "inbox_windows", "inbox_heads", "cursors"];
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(90);

@@ -40,8 +40,8 @@ New here? Run `heartline up --demo`.";
 /// The heading of the options that every command takes.
 const EVERYWHERE: &str = "Options of every command";
 
-/// Presence and timelines for chat back ends: heartbeats and sends in, exactly-once transitions, histories and
-/// inboxes out.
+/// Presence and timelines for chat back ends: heartbeats and sends in, exactly-once transitions, histories
+/// and inboxes out.
 #[derive(Debug, Parser)]
 #[command(name = "heartline", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = EXIT_CODES)]

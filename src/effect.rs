@@ -129,8 +129,8 @@ impl Output {
         self.push(table, partition, Statement { clustering, change, timestamp_us, ttl_s: Some(ttl_s) });
     }
 
-    /// Changes a row that is overwritten in place as of the record at `offset`, which may be an earlier one of
-    /// the batch: what several records changed is written once.
+    /// Changes a row that is overwritten in place as of the record at `offset`, which may be an earlier one
+    /// of the batch: what several records changed is written once.
     pub fn change_at(
         &mut self,
         offset: Offset,

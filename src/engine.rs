@@ -89,7 +89,8 @@ pub struct Pace {
     /// Every bucket has a checkpoint taken once in this time.
     pub checkpoint_round_ms: i64,
     pub progress_ms: i64,
-    /// When nothing was committed for this time, offsets are committed alone if their metadata can then say more.
+    /// When nothing was committed for this time, offsets are committed alone if their metadata can then say
+    /// more.
     pub idle_commit_ms: i64,
     /// How long a stable read of offsets may take before somebody's open transaction is suspected.
     pub stable_read_ms: u64,

@@ -1,8 +1,8 @@
 //! Ids as they cross the border, and where a key belongs.
 //!
 //! An id is 1-128 bytes of UTF-8 without control characters and without `/`; ids are compared as bytes and
-//! never normalised. A conversation is made of ids and slashes. A key's partition is Java's default (murmur2),
-//! so that any Kafka producer places records as we do.
+//! never normalised. A conversation is made of ids and slashes. A key's partition is Java's default
+//! (murmur2), so that any Kafka producer places records as we do.
 
 use thiserror::Error;
 

@@ -5,7 +5,8 @@
 //!
 //! | part | client | its thread waits for |
 //! |---|---|---|
-//! | [`member`] | the consumer that joins the group and reads nothing | rebalances, and `Release` within one |
+//! | [`member`] | the consumer that joins the group and reads nothing | rebalances, and `Release` within one
+//! |
 //! | [`reader`] | a consumer that joins nothing and reads from explicit positions | records |
 //! | [`transactions`], [`producer`] | the transactional producer | each call of a transaction, watched |
 //! | [`beacons`] | a plain idempotent producer | delivery |

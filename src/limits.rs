@@ -70,14 +70,14 @@ pub const UNFOLDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Records folded, bytes produced and rows owed by one transaction before it is closed.
 pub const TRANSACTION_INPUT_RECORDS_MAX: usize = 200_000;
 pub const TRANSACTION_OUTPUT_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Bytes produced by one partition in one transaction before it is closed. What one record adds beyond this is
-/// below 2 MiB of rows, so that a batch of rows that must stay whole stays below 8 MiB.
+/// Bytes produced by one partition in one transaction before it is closed. What one record adds beyond this
+/// is below 2 MiB of rows, so that a batch of rows that must stay whole stays below 8 MiB.
 pub const PART_OUTPUT_BYTES_MAX: usize = 6 * 1024 * 1024;
-/// Rows produced by one partition in one transaction before it is closed: a database batch counts its statements
-/// in two bytes, and one record adds at most 20,000 rows.
+/// Rows produced by one partition in one transaction before it is closed: a database batch counts its
+/// statements in two bytes, and one record adds at most 20,000 rows.
 pub const PART_ROWS_MAX: usize = 40_000;
-/// Bytes of state that an engine of a processor without checkpoints keeps in memory, shared by its partitions;
-/// above, keys that were not used for longest are read again at their next record.
+/// Bytes of state that an engine of a processor without checkpoints keeps in memory, shared by its
+/// partitions; above, keys that were not used for longest are read again at their next record.
 pub const STATE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of rows that wait for the store, of one engine; above, polling pauses and readiness is false.
 pub const UNSTORED_BYTES_MAX: usize = 64 * 1024 * 1024;

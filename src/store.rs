@@ -81,9 +81,9 @@ pub enum Select {
     Slice { prefix: Box<[Value]>, after: Option<Value>, descending: bool, limit: u32 },
     /// Rows with exactly these clusterings, in clustering order.
     Keys(Vec<Box<[Value]>>),
-    /// The static cells of the partition as a row with an empty clustering, then rows behind `after` in its first
-    /// clustering column, at most `limit` ([`crate::limits::PAGE_ROWS_MAX`]) of them: all as of one moment. Where
-    /// `after` is given and no row is behind it, the static cells may be absent.
+    /// The static cells of the partition as a row with an empty clustering, then rows behind `after` in its
+    /// first clustering column, at most `limit` ([`crate::limits::PAGE_ROWS_MAX`]) of them: all as of one
+    /// moment. Where `after` is given and no row is behind it, the static cells may be absent.
     Page { after: Option<Value>, limit: u32 },
     /// The static cells of the partition: one row with an empty clustering, or none.
     Statics,

@@ -50,8 +50,8 @@ pub struct Table {
 pub enum Writing {
     /// Overwritten in place: timestamp base + offset, every cell set.
     InPlace,
-    /// The same, and what a batch changed in one database partition is one mutation, however large: one origin
-    /// covers it.
+    /// The same, and what a batch changed in one database partition is one mutation, however large: one
+    /// origin covers it.
     InPlaceWhole,
     /// Once, with the record's time as timestamp and a time to live: cells that are null are left unset.
     Append,

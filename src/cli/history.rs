@@ -26,7 +26,8 @@ pub struct History {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     after: Option<i64>,
     /// The last messages before this number
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..), conflicts_with = "after")]
+    #[arg(long, value_name = "N", conflicts_with = "after",
+        value_parser = clap::value_parser!(i64).range(0..))]
     before: Option<i64>,
     /// How many messages at most
     #[arg(long, value_name = "N", default_value_t = READ_COUNT_DEFAULT,

@@ -1,5 +1,5 @@
-//! How `ingest`, `tail` and the commands that read reach the data: through a running `heartline`, or Kafka and
-//! the database directly. The folder of a running `up` is locked, so that one is asked over HTTP.
+//! How `ingest`, `tail` and the commands that read reach the data: through a running `heartline`, or Kafka
+//! and the database directly. The folder of a running `up` is locked, so that one is asked over HTTP.
 
 use std::path::PathBuf;
 

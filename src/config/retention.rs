@@ -3,8 +3,8 @@
 use super::settings::{ConfigError, Settings};
 use crate::{limits::IDEMPOTENCE_MS, processor::Retention};
 
-/// Seconds: what is kept at least, so that a send that comes again is recognised by its row, and at most, which
-/// is the longest time to live that the database takes, less the week that windows are kept longer.
+/// Seconds: what is kept at least, so that a send that comes again is recognised by its row, and at most,
+/// which is the longest time to live that the database takes, less the week that windows are kept longer.
 const RETENTION_S_MIN: u32 = 2 * (IDEMPOTENCE_MS / 1_000) as u32;
 const RETENTION_S_MAX: u32 = 19 * 365 * 86_400;
 

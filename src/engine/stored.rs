@@ -51,9 +51,9 @@ impl ProgressPace {
         }
     }
 
-    /// Whether a row would say more than the last one. Where there are no checkpoints, everything is stored up to
-    /// the row's own position, so that a former owner's row of that position is this one byte for byte: it may be
-    /// written once more, and a partition that was replayed and has nothing new can say so.
+    /// Whether a row would say more than the last one. Where there are no checkpoints, everything is stored
+    /// up to the row's own position, so that a former owner's row of that position is this one byte for byte:
+    /// it may be written once more, and a partition that was replayed and has nothing new can say so.
     fn has_news<F: Fold>(&self, task: &Task<F>) -> bool {
         let replayed = task.buckets.is_empty() && task.stored_rows == self.position;
         task.stored_rows > self.position || (replayed && self.stated.0 < self.position)

@@ -1,5 +1,5 @@
-//! `POST /v1/heartbeats`, `/v1/sends` and `/v1/receipts`: records in over HTTP, answered once the log has them
-//! durably.
+//! `POST /v1/heartbeats`, `/v1/sends` and `/v1/receipts`: records in over HTTP, answered once the log has
+//! them durably.
 
 use std::{sync::Arc, time::Duration};
 

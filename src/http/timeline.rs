@@ -2,8 +2,8 @@
 //!
 //! * A head is believed and read first: everything up to it is in the store. What is above it is not there
 //!   yet, whatever its rows say.
-//! * Numbers are dense. What retention has let go is a range at the beginning, told as `trimmed_to`; any other
-//!   number that is missing is an error, never a page with a hole.
+//! * Numbers are dense. What retention has let go is a range at the beginning, told as `trimmed_to`; any
+//!   other number that is missing is an error, never a page with a hole.
 
 use std::{future::Future, time::Duration};
 

@@ -2,8 +2,8 @@
 //! membership changes become members.
 //!
 //! The unit of state is a conversation: its head, members and recent membership changes are read together,
-//! written together and covered by one origin. A message's own rows come before the head, so that what is above
-//! a head is not there yet, whatever its rows say.
+//! written together and covered by one origin. A message's own rows come before the head, so that what is
+//! above a head is not there yet, whatever its rows say.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,8 @@
 //! The fold of inboxes: deliveries become numbered entries, one per recipient and message.
 //!
-//! The unit of state is a bucket of recipients: its heads, its present window and its origin are read together,
-//! written together, and cover each other. A delivery is numbered in the buckets that do not include it yet.
+//! The unit of state is a bucket of recipients: its heads, its present window and its origin are read
+//! together, written together, and cover each other. A delivery is numbered in the buckets that do not
+//! include it yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -11,8 +11,8 @@ use crate::{
 
 const VERSION: u32 = 1;
 
-/// The constants of version 1, which are in [`crate::limits`]. They are written out so that a row tells what it
-/// was made with; what is not the same is another version.
+/// The constants of version 1, which are in [`crate::limits`]. They are written out so that a row tells what
+/// it was made with; what is not the same is another version.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Parameters {
     version: u32,

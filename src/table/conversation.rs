@@ -1,11 +1,12 @@
-//! `conversations` (conversation; entry): a conversation's head, its members and its recent membership changes.
+//! `conversations` (conversation; entry): a conversation's head, its members and its recent membership
+//! changes.
 //!
 //! * Static cells: the head. `origin` covers everything in the partition; a reader of several pages reads it
 //!   before and after.
-//! * Entry `m/<user>`: a member. Entry `r/<by>/<client_id>`: a membership change that may come again, with the
-//!   hash of what it said; it is deleted when it is too old to be recognised.
-//! * Overwritten in place: timestamp base + offset. All that a batch changed in a conversation is one mutation,
-//!   after the rows of its messages: what the head says is readable.
+//! * Entry `m/<user>`: a member. Entry `r/<by>/<client_id>`: a membership change that may come again, with
+//!   the hash of what it said; it is deleted when it is too old to be recognised.
+//! * Overwritten in place: timestamp base + offset. All that a batch changed in a conversation is one
+//!   mutation, after the rows of its messages: what the head says is readable.
 //! * Writer: the owner of the conversation's `sends` partition. Readers: the fold at a conversation's first
 //!   record, `/v1/history`, `/v1/members`.
 
@@ -29,7 +30,8 @@ const STATICS: &[Column] = &[
     // The number of the last message, and its record time.
     column("latest_seq", Kind::BigInt),
     column("latest_at_ms", Kind::BigInt),
-    // The position after the last record that changed the membership, and after the last that changed anything.
+    // The position after the last record that changed the membership, and after the last that changed
+    // anything.
     column("members_origin", Kind::BigInt),
     column("origin", Kind::BigInt),
     // Of the input partition: origins are positions of that generation.

@@ -3,13 +3,14 @@
 //!
 //! * `inbox`: entries, written first and once: timestamp = record time, TTL on every cell, time-window
 //!   compaction. Windows roll by count, so that a partition's size is bounded however busy a recipient is.
-//!   Bodies up to [`crate::limits::INLINE_BODY_BYTES`] are in the entry, larger ones are read from `messages`.
-//! * `inbox_windows`: the recipient's first number in a window; a page finds its windows by it. Written second
-//!   and once, kept a week longer than entries.
+//!   Bodies up to [`crate::limits::INLINE_BODY_BYTES`] are in the entry, larger ones are read from
+//!   `messages`.
+//! * `inbox_windows`: the recipient's first number in a window; a page finds its windows by it. Written
+//!   second and once, kept a week longer than entries.
 //! * `inbox_heads`: the last number of each recipient, and, static, the bucket's origin and present window.
 //!   Overwritten in place, last: timestamp base + offset; what a batch changed in a bucket is one mutation.
-//! * Writer of all three: the owner of the bucket's `deliveries` partition. Readers: the fold (heads, a bucket
-//!   at a time), `/v1/sync`.
+//! * Writer of all three: the owner of the bucket's `deliveries` partition. Readers: the fold (heads, a
+//!   bucket at a time), `/v1/sync`.
 
 use super::{CellError, Column, Kind, Stage, Table, Value, Writing, cells::Cells, column};
 use crate::{

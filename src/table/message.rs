@@ -1,8 +1,9 @@
 //! `messages` (conversation, block; kind, seq, key): the history, one copy of every message.
 //!
 //! * A block is 1,000 numbers, so that a partition has at most 2,000 rows and some 64 MiB.
-//! * Kind 0: a message; its key is `''`. Kind 1 (seq 0): the (sender, client_id) of a message of this block, by
-//!   which a message that comes again is recognised without reading the block; its key is `sender/client_id`.
+//! * Kind 0: a message; its key is `''`. Kind 1 (seq 0): the (sender, client_id) of a message of this block,
+//!   by which a message that comes again is recognised without reading the block; its key is
+//!   `sender/client_id`.
 //! * Written once: timestamp = record time, TTL on every cell, time-window compaction. Null cells are unset.
 //! * Writer: the owner of the conversation's `sends` partition, before the conversation's head. Readers: the
 //!   fold (kind 1), `/v1/history`, `/v1/sends`, `/v1/sync` for bodies that are too large for an inbox entry.

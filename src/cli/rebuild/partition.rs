@@ -1,5 +1,5 @@
-//! One partition folded from its start: the task of a worker without the worker around it. Everything lies below
-//! the committed position, so that nothing is published.
+//! One partition folded from its start: the task of a worker without the worker around it. Everything lies
+//! below the committed position, so that nothing is published.
 
 use std::{mem, sync::Arc};
 

@@ -61,8 +61,8 @@ fn json_or_text(value: &[u8]) -> Option<Box<RawValue>> {
     checked.or_else(|_| text()).ok()
 }
 
-/// Whether a record of `topic` is about the user. Where records have users for keys, the key says so, or, without
-/// one, the value; elsewhere the value does. A dead letter is about whom the original was about.
+/// Whether a record of `topic` is about the user. Where records have users for keys, the key says so, or,
+/// without one, the value; elsewhere the value does. A dead letter is about whom the original was about.
 #[must_use]
 pub fn mentions(topic: Topic, record: &TailRecord, user: &str) -> bool {
     match (topic, &record.key) {

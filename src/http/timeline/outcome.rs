@@ -9,8 +9,8 @@ use crate::table::{
     message::{SentRow, block_of, sent_clustering, sent_query},
 };
 
-/// `unknown` is all that is not known to be accepted: not yet folded, refused (`dead-letters` says why), or too
-/// long ago.
+/// `unknown` is all that is not known to be accepted: not yet folded, refused (`dead-letters` says why), or
+/// too long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Outcome {

@@ -1,7 +1,7 @@
 //! An inbox: a page of entries, how far retention has let go, and how many entries are unread.
 //!
-//! The head and the read cursor are read first, then the recipient's windows, then where entries begin, then the
-//! page, then the bodies that entries do not carry themselves.
+//! The head and the read cursor are read first, then the recipient's windows, then where entries begin, then
+//! the page, then the bodies that entries do not carry themselves.
 
 use futures_util::try_join;
 use serde::{Deserialize, Serialize};
@@ -176,8 +176,8 @@ impl Inbox<'_> {
     }
 }
 
-/// What is read from which window, and where the page ends. The first window is the one that holds `start`; one
-/// beyond the bound only says where the one before it ends.
+/// What is read from which window, and where the page ends. The first window is the one that holds `start`;
+/// one beyond the bound only says where the one before it ends.
 fn parts(windows: &[Window], start: i64, end: i64) -> (Vec<Part>, i64) {
     let (page, beyond) = windows.split_at(windows.len().min(READ_WINDOWS_MAX as usize));
     let end = beyond.first().map_or(end, |window| end.min(window.first_seq - 1));

@@ -1,7 +1,8 @@
 //! What senders sent under which ids: by what a message is recognised when it comes again.
 //!
-//! An id counts in the block of the next message and in the one before it, for a day of record time. What this
-//! owner numbered itself is known from memory; what came before is read by key, and only where it can matter.
+//! An id counts in the block of the next message and in the one before it, for a day of record time. What
+//! this owner numbered itself is known from memory; what came before is read by key, and only where it can
+//! matter.
 
 use std::collections::{BTreeMap, BTreeSet};
 

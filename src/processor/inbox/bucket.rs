@@ -63,8 +63,8 @@ impl Bucket {
         size_of::<Self>() + self.heads_bytes
     }
 
-    /// Numbers a message for a recipient: an entry, and the first of its recipient in a window also says where
-    /// that window begins.
+    /// Numbers a message for a recipient: an entry, and the first of its recipient in a window also says
+    /// where that window begins.
     pub fn add(
         &mut self,
         number: u32,

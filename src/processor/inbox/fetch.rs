@@ -14,7 +14,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Fetch {
     bucket: u32,
-    /// What the pages say of the bucket as a whole; another one means that a former owner's write came between.
+    /// What the pages say of the bucket as a whole; another one means that a former owner's write came
+    /// between.
     row: Option<BucketRow>,
     heads: Vec<(Box<str>, HeadRow)>,
     /// All pages are read, and there were several: the bucket's own row is read once more.

@@ -2,15 +2,20 @@
 //!
 //! | after every step | |
 //! |---|---|
-//! | versions | per user 1, 2, 3 ... without gap or repeat; `from` equals the previous `to`; something changed; the causes ascend |
-//! | visibility | when no transaction is unsettled, every visible output's cause lies below the committed offset |
-//! | conduct | no tainted producer begins a transaction, none overlap, no commit for a partition that is not owned |
+//! | versions | per user 1, 2, 3 ... without gap or repeat; `from` equals the previous `to`; something
+//! changed; the causes ascend |
+//! | visibility | when no transaction is unsettled, every visible output's cause lies below the committed
+//! offset |
+//! | conduct | no tainted producer begins a transaction, none overlap, no commit for a partition that is not
+//! owned |
 //!
 //! | at the end | |
 //! |---|---|
-//! | outputs | per input partition, what is visible equals what the committed prefix brings about, byte for byte |
+//! | outputs | per input partition, what is visible equals what the committed prefix brings about, byte for
+//! byte |
 //! | rows | the same for the rows in the store |
-//! | leases | no session's end by silence before its lease is over on a lease clock computed from the beacons alone |
+//! | leases | no session's end by silence before its lease is over on a lease clock computed from the beacons
+//! alone |
 //! | liveness | nothing lags |
 
 use std::collections::BTreeMap;

@@ -16,8 +16,8 @@ use crate::{
 pub struct Bodies {
     /// By conversation and number there.
     found: BTreeMap<(Box<str>, i64), Row>,
-    /// The last entry whose message retention has let go in its conversation; 0 for none. Messages are kept at
-    /// least as long as entries, but an entry may have been written a good deal later.
+    /// The last entry whose message retention has let go in its conversation; 0 for none. Messages are kept
+    /// at least as long as entries, but an entry may have been written a good deal later.
     pub trimmed_to: i64,
 }
 
