@@ -13,10 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use heartline::sim::world;
+use heartline::sim::world::{self, Summary};
 
 fn main() -> ExitCode {
-    let (mut minutes, mut seed, mut seeds) = (1.0_f64, 1_u64, u64::MAX);
+    let (mut minutes, mut seed, mut seeds, mut transcript) = (1.0_f64, 1_u64, u64::MAX, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().unwrap_or_default();
@@ -24,25 +24,33 @@ fn main() -> ExitCode {
             "--minutes" => value.parse().map(|number| minutes = number).is_ok(),
             "--seed" => value.parse().map(|number| seed = number).is_ok(),
             "--seeds" => value.parse().map(|number| seeds = number).is_ok(),
+            "--transcript" => transcript.replace(value.clone()).is_none(),
             _ => false,
         };
         if !known {
             eprintln!(
-                "usage: sim [--minutes N] [--seed FIRST] [--seeds HOW-MANY]; cannot use '{name} {value}'"
+                "usage: sim [--minutes N] [--seed FIRST] [--seeds HOW-MANY] [--transcript FILE]; \
+                 cannot use '{name} {value}'"
             );
             return ExitCode::from(2);
         }
     }
     let start = Instant::now();
     let limit = Duration::from_secs_f64(minutes * 60.0);
-    let (mut steps, mut faults, mut transitions, mut runs) = (0, 0, 0, 0);
+    let (mut sum, mut runs) = (Summary::default(), 0);
     while start.elapsed() < limit && runs < seeds {
-        match world::run(seed) {
-            Ok(summary) => {
-                steps += summary.steps;
-                faults += summary.faults;
-                transitions += summary.transitions;
-            }
+        let (lines, result) = match &transcript {
+            Some(_) => world::trace(seed),
+            None => (String::new(), world::run(seed)),
+        };
+        if let Some(path) = &transcript
+            && let Err(error) = std::fs::write(path, lines)
+        {
+            eprintln!("cannot write the transcript to {path}: {error}");
+            return ExitCode::from(2);
+        }
+        match result {
+            Ok(summary) => sum.add(&summary),
             Err(violation) => {
                 println!("VIOLATION {violation}");
                 println!(
@@ -54,9 +62,11 @@ fn main() -> ExitCode {
         seed += 1;
         runs += 1;
     }
+    let Summary { steps, faults, transitions, messages, entries, .. } = sum;
     let rate = steps as f64 / start.elapsed().as_secs_f64();
     println!(
-        "{runs} seeds, {steps} steps ({rate:.0} a second), {faults} faults, {transitions} transitions, 0 violations"
+        "{runs} seeds, {steps} steps ({rate:.0} a second), {faults} faults, {transitions} transitions, \
+         {messages} messages, {entries} entries, 0 violations"
     );
     ExitCode::SUCCESS
 }
