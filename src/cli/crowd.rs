@@ -1,14 +1,22 @@
-//! The demo's crowd: users that come, go, idle and fall silent, from one seed.
+//! The demo's crowd: users that come, go, idle, fall silent and chat, from one seed.
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
-    client::TopicClient,
-    http::{ingest::place, now_ms},
+    client::{StoreClient, TopicClient},
+    http::{
+        ingest::place,
+        now_ms,
+        timeline::{ReadError, Timeline},
+    },
+    limits::READ_COUNT_DEFAULT,
     topology::{Topic, Topology},
 };
+use chat::{Chat, receipt};
+
+mod chat;
 
 const TURN_EVERY: Duration = Duration::from_secs(1);
 const SEED: u64 = 0x4845_4152_544c_494e;
@@ -24,24 +32,45 @@ pub async fn run(
     users: u32,
     topology: Arc<Topology>,
     topics: Arc<dyn TopicClient>,
+    store: Arc<dyn StoreClient>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     // Sessions of an earlier demo have lower epochs, so that these count.
-    let mut crowd = Crowd::new(users, SEED, now_ms());
+    let epoch_ms = now_ms();
+    let mut crowd = Crowd::new(users, SEED, epoch_ms);
+    let mut chat = Chat::new(users, SEED, epoch_ms);
+    let timeline = Timeline::new(&*store, &topology);
     let mut turns = tokio::time::interval(TURN_EVERY);
     loop {
         tokio::select! {
             _ = turns.tick() => {}
             _ = shutdown.wait_for(|down| *down) => return,
         }
-        let values = crowd.turn();
+        let beats = crowd.turn();
+        let sends = chat.turn(|index| crowd.is_there(index));
+        let mut values: Vec<(Topic, String)> =
+            beats.into_iter().map(|value| (Topic::Heartbeats, value)).collect();
+        values.extend(sends.into_iter().map(|value| (Topic::Sends, value)));
+        for user in chat.readers() {
+            match look(timeline, &user).await {
+                Ok(receipt) => values.extend(receipt.map(|value| (Topic::Receipts, value))),
+                Err(error) => tracing::warn!(%error, "an inbox of the demo cannot be read"),
+            }
+        }
         let placed =
-            values.iter().filter_map(|value| place(&topology, Topic::Heartbeats, value.as_bytes()).ok());
+            values.iter().filter_map(|(topic, value)| place(&topology, *topic, value.as_bytes()).ok());
         let records = placed.flat_map(|placed| placed.records).collect();
         if let Err(error) = topics.append(records).await {
             tracing::warn!(%error, "the demo's records were not taken");
         }
     }
+}
+
+/// A user reads on where it has stopped; the receipt that says so.
+async fn look(timeline: Timeline<'_>, user: &str) -> Result<Option<String>, ReadError> {
+    let read = timeline.cursors(user, "").await?.inbox;
+    let page = timeline.sync(user, read, READ_COUNT_DEFAULT).await?;
+    Ok(receipt(user, &page))
 }
 
 struct Crowd {
@@ -64,6 +93,10 @@ impl Crowd {
         let mut random = fastrand::Rng::with_seed(seed);
         let people = (0..users).map(|_| Person { phase: random.u32(..BEAT_EVERY), ..Person::default() });
         Self { people: people.collect(), random, epoch_ms }
+    }
+
+    fn is_there(&self, index: usize) -> bool {
+        self.people.get(index).is_some_and(|person| person.beating)
     }
 
     /// What the crowd sends within a second.

@@ -14,7 +14,7 @@ use super::{
     connect::{self, Backend, Work},
 };
 use crate::{
-    client::TopicClient,
+    client::{StoreClient, TopicClient},
     config::Config,
     http::{self, App, status::Status},
     topology::{ProcessorKind, Topology},
@@ -28,6 +28,7 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 pub struct Serving {
     pub address: SocketAddr,
     pub topics: Arc<dyn TopicClient>,
+    pub store: Arc<dyn StoreClient>,
     pub shutdown: watch::Receiver<bool>,
     down: watch::Sender<bool>,
     listener: TcpListener,
@@ -59,11 +60,11 @@ impl Serving {
         let (topics, store) = backend.clients()?;
         let (down, shutdown) = watch::channel(false);
         let status = Status::expecting(&processors);
-        let app = App::new(topics.clone(), store, topology.clone(), status.clone(), shutdown.clone())
+        let app = App::new(topics.clone(), store.clone(), topology.clone(), status.clone(), shutdown.clone())
             .with_token(config.http.token.clone())
             .with_metrics(recorder()?);
         let work = Work { backend, topology, processors, config, status, shutdown: shutdown.clone() };
-        Ok(Self { address, topics, shutdown, down, listener, app, work })
+        Ok(Self { address, topics, store, shutdown, down, listener, app, work })
     }
 
     /// Runs until SIGINT, SIGTERM, or the first error.

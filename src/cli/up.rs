@@ -21,7 +21,7 @@ pub struct Up {
     /// Address of the HTTP interface [default: 127.0.0.1:7700]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Let a crowd of users come, go and idle
+    /// Let a crowd of users come, go, idle and chat
     #[arg(long, value_name = "USERS", num_args = 0..=1, default_missing_value = "50",
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     demo: Option<u32>,
@@ -40,7 +40,8 @@ impl Up {
             Serving::prepare(config, topology.clone(), ProcessorKind::ALL.to_vec(), backend, listener)?;
         output::line(&banner(serving.address, &folder.display().to_string(), self.demo))?;
         if let Some(users) = self.demo {
-            tokio::spawn(crowd::run(users, topology, serving.topics.clone(), serving.shutdown.clone()));
+            let (topics, store) = (serving.topics.clone(), serving.store.clone());
+            tokio::spawn(crowd::run(users, topology, topics, store, serving.shutdown.clone()));
         }
         serving.run().await
     }
@@ -51,21 +52,26 @@ fn banner(address: SocketAddr, folder: &str, demo: Option<u32>) -> String {
     let url = format!("http://{address}");
     let at = if url == DEFAULT_URL { String::new() } else { format!(" --url {url}") };
     let crowd =
-        demo.map_or_else(String::new, |users| format!("\n  demo      {users} users come, go and idle"));
-    let user = if demo.is_some() { "user-1" } else { "alice" };
+        demo.map_or_else(String::new, |users| format!("\n  demo      {users} users come, go, idle and chat"));
+    let (user, member) = if demo.is_some() { ("user-1", "user-1") } else { ("alice", "bob") };
     let beat = r#"{"v":1,"type":"heartbeat","user":"alice","session":"s-1","counter":1}"#;
+    let send = concat!(
+        r#"{"v":1,"type":"message","conversation":"direct/alice/bob","sender":"alice","client_id":"c-1","#,
+        r#""body":{"text":"hi"}}"#
+    );
     format!(
         "heartline {version} is up
 
   HTTP      {url}
   data      {folder}
-  promise   what is accepted is on disk; every transition is published exactly once, kill -9 included{crowd}
+  promise   what is accepted is on disk; every transition, message and entry comes exactly once,
+            kill -9 included{crowd}
 
 Paste into another terminal:
 
   curl -d '{beat}' {url}/v1/heartbeats
-  heartline presence {user}{at}
-  heartline tail presence --from start{at}
+  curl -d '{send}' {url}/v1/sends
+  heartline presence {user}{at} && heartline sync {member}{at}
 
 Ctrl-C ends it; the data stays.",
         version = env!("CARGO_PKG_VERSION"),
@@ -75,13 +81,33 @@ Ctrl-C ends it; the data stays.",
 #[cfg(test)]
 mod tests {
     use super::banner;
+    use crate::{
+        http::ingest::place,
+        topology::{Topic, Topology},
+    };
 
     #[test]
     fn the_banners_commands_find_a_server_that_is_elsewhere() {
         let usual = banner("127.0.0.1:7700".parse().expect("an address"), "/data", None);
-        assert!(usual.contains("heartline presence alice\n") && !usual.contains("--url"), "{usual}");
+        assert!(usual.contains("  heartline presence alice && heartline sync bob\n"), "{usual}");
         let other = banner("127.0.0.1:8080".parse().expect("an address"), "/data", Some(7));
-        assert!(other.contains("heartline presence user-1 --url http://127.0.0.1:8080\n"), "{other}");
+        let url = "--url http://127.0.0.1:8080";
+        let asked = format!("  heartline presence user-1 {url} && heartline sync user-1 {url}\n");
+        assert!(other.contains(&asked), "{other}");
         assert!(other.contains("7 users"), "{other}");
+    }
+
+    #[test]
+    fn what_the_banner_has_pasted_is_taken() {
+        let text = banner("127.0.0.1:7700".parse().expect("an address"), "/data", None);
+        let mut taken = Vec::new();
+        for line in text.lines().filter(|line| line.starts_with("  curl -d '")) {
+            let (value, url) = line["  curl -d '".len()..].split_once("' ").expect("a value and an address");
+            let name = url.strip_prefix("http://127.0.0.1:7700/v1/").expect("our address");
+            let topic = Topic::from_name(name).expect("a topic");
+            place(&Topology::shipped(), topic, value.as_bytes()).expect("a valid record");
+            taken.push(topic);
+        }
+        assert_eq!(taken, [Topic::Heartbeats, Topic::Sends]);
     }
 }

@@ -15,6 +15,7 @@ use super::{
     App,
     status::{PartitionStatus, TURN_WITHIN},
 };
+use crate::topology::ProcessorKind;
 
 /// Whether the loops turn; never depends on the log or the store, or a broker's outage would restart every
 /// pod.
@@ -45,7 +46,11 @@ pub(super) async fn topology(State(app): State<App>) -> Json<Value> {
         .topics()
         .map(|(topic, spec)| json!({"name": topic.name(), "partitions": spec.partitions}))
         .collect();
-    Json(json!({"partitioner": "murmur2", "topics": topics}))
+    let processors = ProcessorKind::ALL.map(|processor| {
+        let outputs: Vec<&str> = processor.outputs().iter().map(|topic| topic.name()).collect();
+        json!({"name": processor.name(), "topic": processor.input().name(), "outputs": outputs})
+    });
+    Json(json!({"partitioner": "murmur2", "topics": topics, "processors": processors}))
 }
 
 pub(super) async fn partitions(State(app): State<App>) -> Json<Value> {
@@ -54,7 +59,7 @@ pub(super) async fn partitions(State(app): State<App>) -> Json<Value> {
 }
 
 fn partition_json(status: &PartitionStatus) -> Value {
-    json!({
+    let mut partition = json!({
         "processor": status.processor.name(),
         "topic": status.processor.input().name(),
         "partition": status.partition,
@@ -63,13 +68,20 @@ fn partition_json(status: &PartitionStatus) -> Value {
         "committed": status.committed,
         "stored": status.stored,
         "lag": status.lag(),
-        "lease_clock_ms": status.lease_clock_ms,
-        "brake": {"held": status.brake_held},
-        "users": status.users,
-        "sessions": status.sessions,
-        "keys": status.keys,
         "halted": status.halted,
-    })
+    });
+    match status.processor {
+        ProcessorKind::Presence => {
+            partition["lease_clock_ms"] = json!(status.lease_clock_ms);
+            partition["brake"] = json!({"held": status.brake_held});
+            partition["users"] = json!(status.users);
+            partition["sessions"] = json!(status.sessions);
+        }
+        ProcessorKind::Conversation | ProcessorKind::Inbox | ProcessorKind::Cursor => {
+            partition["keys"] = json!(status.keys);
+        }
+    }
+    partition
 }
 
 /// The recorder's figures, and the partitions' as of now.
@@ -84,11 +96,17 @@ fn partition_gauges(partitions: &[PartitionStatus], text: &mut String) {
     const GAUGES: &[Gauge] = &[
         ("lag", "Records of the input that are not published yet", PartitionStatus::lag),
         ("unstored", "Records that are published and not yet in the store", PartitionStatus::unstored),
-        ("lease_clock_ms", "The partition's lease clock", |status| Some(status.lease_clock_ms)),
-        ("brake_held", "Leases that are due and held by the brake", |status| Some(status.brake_held as i64)),
-        ("users", "Users in memory", |status| Some(status.users as i64)),
-        ("sessions", "Live sessions", |status| Some(status.sessions as i64)),
-        ("keys", "Conversations, inbox buckets or cursors in memory", |status| Some(status.keys as i64)),
+        ("lease_clock_ms", "The partition's lease clock", |status| {
+            is_of_presence(status).then_some(status.lease_clock_ms)
+        }),
+        ("brake_held", "Leases that are due and held by the brake", |status| {
+            is_of_presence(status).then_some(status.brake_held as i64)
+        }),
+        ("users", "Users in memory", |status| is_of_presence(status).then_some(status.users as i64)),
+        ("sessions", "Live sessions", |status| is_of_presence(status).then_some(status.sessions as i64)),
+        ("keys", "Conversations, inbox buckets or cursors in memory", |status| {
+            (!is_of_presence(status)).then_some(status.keys as i64)
+        }),
         ("halted", "1 while the partition is halted", |status| Some(i64::from(status.halted.is_some()))),
     ];
     for (name, help, value) in GAUGES {
@@ -97,9 +115,13 @@ fn partition_gauges(partitions: &[PartitionStatus], text: &mut String) {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
         for status in partitions {
             let (processor, partition) = (status.processor, status.partition);
-            // What is not known has no sample: 0 would say that all is well.
+            // What is not known, or is none of the processor's, has no sample: 0 would say that all is well.
             let Some(value) = value(status) else { continue };
             let _ = writeln!(text, "{name}{{processor=\"{processor}\",partition=\"{partition}\"}} {value}");
         }
     }
+}
+
+fn is_of_presence(status: &PartitionStatus) -> bool {
+    status.processor == ProcessorKind::Presence
 }

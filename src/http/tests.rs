@@ -402,6 +402,50 @@ async fn the_topology_lets_a_gateway_place_records() {
     assert_eq!(answer["partitioner"], "murmur2");
     let topics = answer["topics"].as_array().expect("a list");
     assert!(topics.contains(&json!({"name": "heartbeats", "partitions": 4})));
+    let processors = answer["processors"].as_array().expect("a list");
+    assert_eq!(processors.len(), 4);
+    let inbox = json!({"name": "inbox", "topic": "deliveries", "outputs": ["inbox", "dead-letters"]});
+    assert!(processors.contains(&inbox), "{answer}");
+}
+
+#[tokio::test]
+async fn a_processor_tells_of_nothing_that_it_does_not_have() {
+    let server = server().await;
+    let of = |processor| PartitionStatus {
+        processor,
+        partition: 0,
+        end: Some(9),
+        committed: Some(8),
+        stored: Some(7),
+        lease_clock_ms: 5,
+        brake_held: 0,
+        users: 1,
+        sessions: 1,
+        keys: 3,
+        phase: "running",
+        halted: None,
+    };
+    for processor in ProcessorKind::ALL {
+        server.status.set_processor(processor, vec![of(processor)], []);
+    }
+    let answer = server.client().get("/v1/partitions").await.expect("answered");
+    let partitions = answer["partitions"].as_array().expect("a list");
+    assert_eq!(partitions.len(), 4);
+    let mut text = String::new();
+    let mut stream = TcpStream::connect(&server.address).await.expect("listening");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("sent");
+    stream.read_to_string(&mut text).await.expect("read");
+    for partition in partitions {
+        let name = partition["processor"].as_str().expect("a name");
+        let is_presence = name == "presence";
+        assert_eq!(partition.get("lease_clock_ms").is_some(), is_presence, "{partition}");
+        assert_eq!(partition.get("sessions").is_some(), is_presence, "{partition}");
+        assert_eq!(partition["keys"] == 3, !is_presence, "{partition}");
+        let sample =
+            |gauge: &str| text.contains(&format!("heartline_partition_{gauge}{{processor=\"{name}\""));
+        assert_eq!(["lease_clock_ms", "users", "keys"].map(sample), [is_presence, is_presence, !is_presence]);
+        assert!(sample("lag"), "{name}");
+    }
 }
 
 #[tokio::test]
