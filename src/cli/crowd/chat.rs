@@ -1,8 +1,6 @@
 //! What the demo's crowd says and reads: some groups, a message now and then, some of them sent twice, and
 //! people who look into their inboxes and say how far they have read.
 
-use std::collections::BTreeSet;
-
 use crate::http::timeline::sync::SyncPage;
 
 /// Users of a group, about; everybody is in one or two.
@@ -66,7 +64,7 @@ impl Chat {
 
     fn joining(&self, group: usize) -> String {
         let members = (0..self.users).filter(|index| self.groups_of(*index).contains(&group));
-        let members: BTreeSet<String> = members.map(user).collect();
+        let members: Vec<String> = members.map(user).collect();
         let by = user(group);
         format!(
             "{{\"v\":1,\"type\":\"members\",\"conversation\":\"group/demo-{group}\",\"by\":\"{by}\",\

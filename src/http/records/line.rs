@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use crate::{
     client::TailRecord,
@@ -73,8 +73,8 @@ pub fn mentions(topic: Topic, record: &TailRecord, user: &str) -> bool {
                 || original.is_some_and(|topic| mentions(topic, record, user))
         }
         (Topic::Sends, _) | (_, None) => {
-            let value = record.value.as_deref().and_then(|value| serde_json::from_slice::<Value>(value).ok());
-            value.is_some_and(|value| names(&value, user))
+            let value = record.value.as_deref().map(serde_json::from_slice::<&RawValue>);
+            value.is_some_and(|value| value.is_ok_and(|value| names(value, user)))
         }
         (_, Some(key)) => {
             let rest = key.strip_prefix(user.as_bytes());
@@ -88,23 +88,29 @@ fn header<'a>(record: &'a TailRecord, name: &str) -> Option<&'a str> {
     std::str::from_utf8(header.value.as_deref()?).ok()
 }
 
-fn names(value: &Value, user: &str) -> bool {
-    let is_user = |value: &Value| value.as_str() == Some(user);
-    match value {
-        Value::Object(fields) => fields.iter().any(|(name, field)| match name.as_str() {
-            "user" | "sender" | "by" => is_user(field),
-            "recipients" | "add" | "remove" => field.as_array().is_some_and(|ids| ids.iter().any(is_user)),
+/// Whether a value names the user in one of the fields that our records have for it. Numbers are not read: a
+/// body may have some that no program holds.
+fn names(value: &RawValue, user: &str) -> bool {
+    if let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(value.get()) {
+        return fields.iter().any(|(name, field)| match name.as_str() {
+            "user" | "sender" | "by" => text(field).as_deref() == Some(user),
             "conversation" => matches!(
-                field.as_str().map(parse_conversation),
+                text(field).as_deref().map(parse_conversation),
                 Some(Ok(ConversationId::Direct(a, b))) if a == user || b == user
             ),
+            "recipients" | "add" | "remove" => serde_json::from_str::<Vec<&RawValue>>(field.get())
+                .is_ok_and(|ids| ids.into_iter().any(|id| text(id).as_deref() == Some(user))),
             // What users wrote is about whatever they like.
             "body" | "metadata" => false,
             _ => names(field, user),
-        }),
-        Value::Array(elements) => elements.iter().any(|element| names(element, user)),
-        _ => false,
+        });
     }
+    serde_json::from_str::<Vec<&RawValue>>(value.get())
+        .is_ok_and(|elements| elements.into_iter().any(|element| names(element, user)))
+}
+
+fn text(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
 }
 
 #[cfg(test)]
@@ -151,8 +157,7 @@ mod tests {
     #[test]
     fn a_send_is_about_its_sender_its_recipients_and_whom_it_adds_or_removes() {
         let send = |value, user| mentions(Topic::Sends, &record(Some("group/team"), Some(value)), user);
-        let message =
-            r#"{"conversation":"group/team","sender":"ann","recipients":["bob"],"body":{"user":"cat"}}"#;
+        let message = r#"{"conversation":"group/team","sender":"ann","recipients":["bob"],"body":{"user":"cat","a":1e400}}"#;
         assert_eq!(
             ["ann", "bob", "cat", "group"].map(|user| send(message, user)),
             [true, true, false, false]
@@ -168,7 +173,7 @@ mod tests {
 
     #[test]
     fn deliveries_and_entries_are_about_those_who_get_them() {
-        let deliveries = r#"{"messages":[{"sender":"ann","recipients":["bob","cat"],"body":"dan"}]}"#;
+        let deliveries = r#"{"messages":[{"sender":"ann","recipients":["bob","cat"],"body":["dan",1e400]}]}"#;
         let inbox =
             r#"{"messages":[{"sender":"ann","entries":[{"user":"bob","seq":1},{"user":"cat","seq":2}]}]}"#;
         for (topic, value) in [(Topic::Deliveries, deliveries), (Topic::Inbox, inbox)] {
