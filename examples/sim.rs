@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use heartline::sim::world;
+use heartline::sim::world::{self, Summary};
 
 fn main() -> ExitCode {
     let (mut minutes, mut seed, mut seeds) = (1.0_f64, 1_u64, u64::MAX);
@@ -35,14 +35,10 @@ fn main() -> ExitCode {
     }
     let start = Instant::now();
     let limit = Duration::from_secs_f64(minutes * 60.0);
-    let (mut steps, mut faults, mut transitions, mut runs) = (0, 0, 0, 0);
+    let (mut sum, mut runs) = (Summary::default(), 0);
     while start.elapsed() < limit && runs < seeds {
         match world::run(seed) {
-            Ok(summary) => {
-                steps += summary.steps;
-                faults += summary.faults;
-                transitions += summary.transitions;
-            }
+            Ok(summary) => sum.add(&summary),
             Err(violation) => {
                 println!("VIOLATION {violation}");
                 println!(
@@ -54,9 +50,11 @@ fn main() -> ExitCode {
         seed += 1;
         runs += 1;
     }
+    let Summary { steps, faults, transitions, messages, entries, .. } = sum;
     let rate = steps as f64 / start.elapsed().as_secs_f64();
     println!(
-        "{runs} seeds, {steps} steps ({rate:.0} a second), {faults} faults, {transitions} transitions, 0 violations"
+        "{runs} seeds, {steps} steps ({rate:.0} a second), {faults} faults, {transitions} transitions, \
+         {messages} messages, {entries} entries, 0 violations"
     );
     ExitCode::SUCCESS
 }

@@ -41,6 +41,7 @@ pub struct SimBroker {
     transaction_limit_ms: u64,
     skew_ms: i64,
     may_step_back: bool,
+    markers: u64,
     effects: Vec<BrokerEffect>,
     group_effects: Vec<GroupEffect>,
 }
@@ -180,6 +181,7 @@ impl SimBroker {
             transaction_limit_ms,
             skew_ms: 0,
             may_step_back: false,
+            markers: 0,
             effects: Vec::new(),
             group_effects: Vec::new(),
         }
@@ -283,6 +285,13 @@ impl SimBroker {
         Ok(())
     }
 
+    /// How many markers were written: while there are no more, nothing that was produced in transactions has
+    /// become visible, and no offset was committed.
+    #[must_use]
+    pub fn markers(&self) -> u64 {
+        self.markers
+    }
+
     /// Whether no transaction is open and all markers are written.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -350,6 +359,7 @@ impl SimBroker {
     /// Writes the marker of a transaction that was decided.
     pub fn write_marker(&mut self, now_ms: u64, producer: ProducerId, target: Target) {
         let Some(commit) = self.transactions.marker_written(producer, target) else { return };
+        self.markers += 1;
         match target {
             Target::Offsets(group) => self.group_state_mut(GroupNo(group)).end_transaction(producer, commit),
             Target::Records(topic, partition) => {

@@ -63,6 +63,11 @@ impl SimStore {
         self.tables.rows(now_ms, table)
     }
 
+    /// The key of every database partition that was ever written to.
+    pub fn partitions(&self, table: &'static Table) -> impl Iterator<Item = &[Value]> {
+        self.tables.partitions(table)
+    }
+
     /// How many batches were applied.
     #[must_use]
     pub fn applied(&self) -> u64 {

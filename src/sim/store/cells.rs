@@ -75,6 +75,11 @@ impl Tables {
             rows.filter_map(move |(clustering, cells)| Some((&**key, cells.row(now_ms, table, clustering)?)))
         })
     }
+
+    /// The key of every partition of a table.
+    pub fn partitions(&self, table: &Table) -> impl Iterator<Item = &[Value]> {
+        self.tables.get(table.name).into_iter().flat_map(BTreeMap::keys).map(|key| &**key)
+    }
 }
 
 impl Partition {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
-use crate::{record::beacon::Parameters, sim::Fault, topology::Topology};
+use crate::{engine::Pace, record::beacon::Parameters, sim::Fault, topology::Topology};
 
-/// What happens to pods and servers now and then.
+/// What happens to machines and servers now and then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disaster {
     Crash,
@@ -16,14 +16,16 @@ pub enum Disaster {
     Outage,
     StallStore,
     JumpClock,
-    /// The producers of heartbeats are cut off.
+    /// The broker's clock goes forward by a day or more: inbox windows roll, ids may be used again.
+    LeapDays,
+    /// The producers are cut off.
     Silence,
-    /// Somebody opens a producer under a pod's name.
+    /// Somebody opens a producer under a member's name.
     Fence,
 }
 
 impl Disaster {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Crash,
         Self::Pause,
         Self::Rebalance,
@@ -31,9 +33,27 @@ impl Disaster {
         Self::Outage,
         Self::StallStore,
         Self::JumpClock,
+        Self::LeapDays,
         Self::Silence,
         Self::Fence,
     ];
+}
+
+/// The traffic of conversations.
+#[derive(Debug, Clone)]
+pub struct ChatPlan {
+    pub groups: u32,
+    pub directs: u32,
+    /// Those who talk and listen; the users who send heartbeats are among them.
+    pub users: u32,
+    /// Members that a group has from its first change on.
+    pub members: u32,
+    /// Between two records of all clients together.
+    pub pause_ms: u64,
+    /// Of a thousand messages, how many have a body that an inbox entry does not carry itself, and how many come
+    /// as a burst of bodies that fills a record of deliveries.
+    pub large_per_mille: u32,
+    pub bursts_per_mille: u32,
 }
 
 /// One run.
@@ -41,12 +61,13 @@ impl Disaster {
 pub struct Plan {
     pub seed: u64,
     pub topology: Arc<Topology>,
-    pub pods: usize,
+    pub machines: usize,
     pub users: u32,
     /// Between two beats of a session.
     pub beat_ms: u64,
+    pub chat: ChatPlan,
     pub parameters: Parameters,
-    pub checkpoint_round_ms: i64,
+    pub pace: Pace,
     pub stable_names: bool,
     /// How long faults strike.
     pub faulty_ms: u64,
@@ -75,9 +96,10 @@ impl Plan {
         Self {
             seed,
             topology: Arc::new(Topology::uniform(partitions, buckets)),
-            pods: random.usize(1..=4),
-            users: *random.choice(&[1, 5, 30, 100]).unwrap_or(&1),
+            machines: random.usize(1..=4),
+            users: *random.choice(&[1, 5, 5, 30, 100]).unwrap_or(&1),
             beat_ms: random.u64(1_000..4_000),
+            chat: ChatPlan::draw(&mut random),
             parameters: Parameters {
                 lease_ms: random.i64(5..=15) * 1_000,
                 away_after_ms: random.i64(4..=20) * 1_000,
@@ -86,13 +108,34 @@ impl Plan {
                 dwell_ms: if some(&mut random, 30) { random.i64(1_000..8_000) } else { 0 },
                 ..Parameters::VERSION_1
             },
-            checkpoint_round_ms: random.i64(500..10_000),
+            pace: Pace { checkpoint_round_ms: random.i64(500..10_000), ..Pace::default() },
             stable_names: random.bool(),
             faulty_ms: random.u64(40_000..120_000),
             disaster_ms: random.u64(4_000..30_000),
             disasters,
             rates,
             oddities_per_mille: if some(&mut random, 50) { random.u32(1..100) } else { 0 },
+        }
+    }
+}
+
+impl ChatPlan {
+    fn draw(random: &mut Rng) -> Self {
+        let usual = Self {
+            groups: random.u32(1..=9),
+            directs: random.u32(0..=3),
+            users: random.u32(1..=40),
+            members: random.u32(0..=30),
+            pause_ms: *random.choice(&[50, 150, 500, 2_000]).unwrap_or(&500),
+            large_per_mille: if random.bool() { random.u32(0..60) } else { 0 },
+            bursts_per_mille: if random.u32(0..8) == 0 { 5 } else { 0 },
+        };
+        match random.u32(0..24) {
+            // A conversation that goes through several blocks of numbers.
+            0 => Self { groups: 1, directs: 0, users: 3, members: 2, pause_ms: 20, ..usual },
+            // One with more members than a page of rows.
+            1 => Self { groups: 1, directs: 1, users: 1_100, members: 1_080, pause_ms: 4_000, ..usual },
+            _ => usual,
         }
     }
 }

@@ -17,16 +17,12 @@ fn the_same_seed_gives_the_same_transcript_byte_for_byte() {
 #[test]
 fn no_seed_breaks_an_invariant() {
     let mut sum = Summary::default();
-    for seed in 0..40 {
-        let summary = run(seed).unwrap_or_else(|violation| panic!("{violation}"));
-        sum.steps += summary.steps;
-        sum.faults += summary.faults;
-        sum.transitions += summary.transitions;
-        sum.restores += summary.restores;
-        sum.lives += summary.lives;
+    for seed in 0..16 {
+        sum.add(&run(seed).unwrap_or_else(|violation| panic!("{violation}")));
     }
     assert!(
-        sum.transitions > 1_000 && sum.faults > 500 && sum.restores > 50 && sum.lives > 100,
+        sum.transitions > 1_000 && sum.faults > 500 && sum.restores > 50 && sum.lives > 40,
         "vacuous: {sum:?}"
     );
+    assert!(sum.messages > 1_000 && sum.entries > 5_000 && sum.rows_read > 10_000, "vacuous: {sum:?}");
 }

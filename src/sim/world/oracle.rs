@@ -1,0 +1,223 @@
+//! What the timeline must be, said once more: from the committed prefixes of `sends`, `deliveries` and
+//! `receipts` and the text of the contract alone.
+//!
+//! Nothing of the product's decoders or folds is used here, only ids, the placement of keys and the bounds; it
+//! is naive on purpose, keeps everything and is in no hurry. It is advanced whenever all is settled, so that
+//! what is visible can be held against it during a run, and its rows and dead letters are compared at the end.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::machine::Groups;
+use crate::{
+    log::{Offset, PartitionId},
+    sim::{
+        SimBroker,
+        log::partition::{CommittedRecord, Content},
+    },
+    topology::{ProcessorKind, Topology},
+};
+
+pub mod conversations;
+pub mod cursors;
+pub mod inboxes;
+pub mod json;
+pub mod letters;
+pub mod posted;
+pub mod rows;
+
+use conversations::{Conversation, Conversations};
+use cursors::Cursors;
+use inboxes::{Inbox, Inboxes};
+
+/// On a record that was forwarded once.
+const FORWARDED: &str = "heartline.forwarded";
+
+/// What was said in a message, apart from its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    pub sender: String,
+    pub client_id: String,
+    pub session: Option<String>,
+    pub sent_at: Option<i64>,
+    pub accepted_at: i64,
+    /// As it was sent, byte for byte.
+    pub body: String,
+}
+
+/// A record that is refused, or parts of which are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    pub offset: Offset,
+    pub reason: String,
+    pub sender: Option<String>,
+    pub client_id: Option<String>,
+    /// The refused parts, by their place.
+    pub refused: Vec<u64>,
+}
+
+/// How many records of a partition became what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fates {
+    pub applied: u64,
+    pub filtered: u64,
+    pub dead: u64,
+    pub forwarded: u64,
+}
+
+/// What became of the records of one input partition.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    /// Everything below is taken in.
+    pub position: Offset,
+    pub fates: Fates,
+    pub letters: Vec<Letter>,
+}
+
+impl Account {
+    fn refuse(&mut self, offset: Offset, reason: &str, sender: Option<String>, client_id: Option<String>) {
+        let reason = reason.to_owned();
+        self.letters.push(Letter { offset, reason, sender, client_id, refused: Vec::new() });
+        self.fates.dead += 1;
+    }
+
+    /// A record that belongs to another partition is forwarded there, once.
+    fn send_on(&mut self, record: &CommittedRecord<'_>) {
+        if record.content.headers.iter().any(|header| header.name == FORWARDED) {
+            self.refuse(record.offset, "invalid", None, None);
+        } else {
+            self.fates.forwarded += 1;
+        }
+    }
+}
+
+/// One processor's part of the oracle, for one input partition.
+trait Part {
+    const KIND: ProcessorKind;
+
+    fn account(&mut self) -> &mut Account;
+
+    fn take(&mut self, record: &CommittedRecord<'_>) -> Result<(), String>;
+}
+
+/// All partitions of the three processors of the timeline.
+pub struct Oracle {
+    topology: Arc<Topology>,
+    conversations: Vec<Conversations>,
+    inboxes: Vec<Inboxes>,
+    cursors: Vec<Cursors>,
+}
+
+impl Oracle {
+    #[must_use]
+    pub fn new(topology: &Arc<Topology>) -> Self {
+        let partitions = |kind: ProcessorKind| 0..topology.partitions(kind.input());
+        let conversations = partitions(ProcessorKind::Conversation);
+        let (inboxes, cursors) = (partitions(ProcessorKind::Inbox), partitions(ProcessorKind::Cursor));
+        Self {
+            topology: Arc::clone(topology),
+            conversations: conversations.map(|partition| Conversations::new(topology, partition)).collect(),
+            inboxes: inboxes.map(|_| Inboxes::new(topology)).collect(),
+            cursors: cursors.map(|partition| Cursors::new(topology, partition)).collect(),
+        }
+    }
+
+    /// Takes in what has been committed.
+    pub fn advance(&mut self, broker: &SimBroker, groups: Groups) -> Result<(), String> {
+        advance(&mut self.conversations, broker, groups)?;
+        advance(&mut self.inboxes, broker, groups)?;
+        advance(&mut self.cursors, broker, groups)
+    }
+
+    #[must_use]
+    pub fn conversation(&self, id: &str) -> Option<&Conversation> {
+        let partition = self.topology.place(ProcessorKind::Conversation.input(), id.as_bytes());
+        self.conversations[partition as usize].by_id.get(id)
+    }
+
+    #[must_use]
+    pub fn inbox(&self, user: &str) -> Option<&Inbox> {
+        let partition = self.topology.place(ProcessorKind::Inbox.input(), user.as_bytes());
+        self.inboxes[partition as usize].by_user.get(user)
+    }
+
+    /// How far a user has read; the conversation `''` is the inbox.
+    #[must_use]
+    pub fn cursor(&self, user: &str, conversation: &str) -> Option<i64> {
+        let partition = self.topology.place(ProcessorKind::Cursor.input(), user.as_bytes());
+        let key = (user.to_owned(), conversation.to_owned());
+        self.cursors[partition as usize].by_key.get(&key).map(|cursor| cursor.position)
+    }
+
+    /// The members as of a position at which they changed; `Err` while it is not known yet.
+    pub fn members_as_of(&self, id: &str, origin: Offset) -> Result<Option<&BTreeSet<String>>, NotYet> {
+        let partition = self.topology.place(ProcessorKind::Conversation.input(), id.as_bytes());
+        let conversations = &self.conversations[partition as usize];
+        if conversations.account.position < origin {
+            return Err(NotYet);
+        }
+        let conversation = conversations.by_id.get(id);
+        Ok(conversation.and_then(|conversation| conversation.memberships.get(&origin)))
+    }
+
+    /// Messages, entries and advances of cursors.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64, u64) {
+        (
+            self.conversations.iter().map(|part| part.messages).sum(),
+            self.inboxes.iter().map(|part| part.entries).sum(),
+            self.cursors.iter().map(|part| part.advances).sum(),
+        )
+    }
+
+    /// What became of the records of an input partition; `None` for presence.
+    #[must_use]
+    pub fn account(&self, kind: ProcessorKind, partition: PartitionId) -> Option<&Account> {
+        let partition = partition as usize;
+        match kind {
+            ProcessorKind::Presence => None,
+            ProcessorKind::Conversation => Some(&self.conversations[partition].account),
+            ProcessorKind::Inbox => Some(&self.inboxes[partition].account),
+            ProcessorKind::Cursor => Some(&self.cursors[partition].account),
+        }
+    }
+}
+
+/// The oracle has not come that far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotYet;
+
+fn advance<P: Part>(parts: &mut [P], broker: &SimBroker, groups: Groups) -> Result<(), String> {
+    let group = broker.group_state(groups.of(P::KIND));
+    for (partition, part) in (0..).zip(parts) {
+        let Some(committed) = group.offset(partition).map(|committed| committed.offset) else { continue };
+        let from = part.account().position;
+        if committed <= from {
+            continue;
+        }
+        let records = broker.committed(P::KIND.input(), partition, from);
+        for record in records.take_while(|record| record.offset < committed) {
+            part.take(&record)?;
+        }
+        part.account().position = committed;
+    }
+    Ok(())
+}
+
+/// The difference of two maps, for people: the first key that is not the same in both.
+fn first_difference<'a, K: Ord, V: PartialEq>(
+    due: &'a BTreeMap<K, V>,
+    found: &'a BTreeMap<K, V>,
+) -> Option<(&'a K, Option<&'a V>, Option<&'a V>)> {
+    let keys = due.keys().chain(found.keys());
+    let mut pairs = keys.map(|key| (key, due.get(key), found.get(key)));
+    pairs.find(|(_, due, found)| due != found)
+}
+
+/// The value of a header as text.
+fn header<'a>(content: &'a Content, name: &str) -> Option<&'a str> {
+    let header = content.headers.iter().find(|header| header.name == name)?;
+    std::str::from_utf8(header.value.as_deref()?).ok()
+}
