@@ -40,7 +40,7 @@ pub struct Table {
     pub statics: &'static [Column],
     pub cells: &'static [Column],
     /// Rows of a stage are written when those of lower stages are acknowledged, of their own batch and of all
-    /// earlier ones: what readers trust comes last.
+    /// earlier ones: what readers trust comes last, and there one batch after the other.
     pub stage: Stage,
     pub writing: Writing,
 }

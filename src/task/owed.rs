@@ -3,7 +3,9 @@
 //!
 //! A stage of a batch goes out when all lower stages are acknowledged, its own and those of all earlier
 //! batches; so readers never find a head whose entries are still on their way. Stages of one rank don't wait
-//! for each other: their timestamps put them in order. Batches are settled one after the other.
+//! for each other, their timestamps put them in order; except the last one, batch after batch: there one origin
+//! covers a whole database partition, and it must not be there before what it covers. Batches are settled one
+//! after the other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,6 +22,7 @@ use crate::{
 /// Rows that are read at a time to be written again.
 const REFRESH_ROUND_MAX: usize = 256;
 const STAGES: usize = Stage::ALL.len();
+const LAST: usize = Stage::Last as usize;
 
 /// The committed batches whose rows are not all in the store.
 #[derive(Debug, Default)]
@@ -107,6 +110,9 @@ impl Ledger {
                     self.waiting_bytes -= write.size_bytes();
                     released.writes.push((*batch, write));
                 }
+            }
+            if unfinished == Some(LAST) {
+                highest = highest.min(LAST - 1);
             }
         }
         released

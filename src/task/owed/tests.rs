@@ -47,9 +47,29 @@ fn heads_wait_for_the_entries_of_earlier_batches_too() {
     let released = ledger.owe(2, part(20, &[&INBOX, &HEADS]));
     assert_eq!(names(&released), [(2, "inbox")], "entries don't wait");
     assert!(names(&ledger.acknowledge(2, Stage::First)).is_empty());
-    assert_eq!(names(&ledger.acknowledge(1, Stage::First)), [(1, "inbox_heads"), (2, "inbox_heads")]);
-    assert!(ledger.acknowledge(2, Stage::Last).settled.is_empty(), "batches are settled in order");
-    assert_eq!(ledger.acknowledge(1, Stage::Last).settled.len(), 2);
+    assert_eq!(names(&ledger.acknowledge(1, Stage::First)), [(1, "inbox_heads")]);
+    let released = ledger.acknowledge(1, Stage::Last);
+    assert_eq!((names(&released), released.settled.len()), (vec![(2, "inbox_heads")], 1));
+    assert_eq!(ledger.acknowledge(2, Stage::Last).settled.len(), 1);
+}
+
+#[test]
+fn heads_of_a_batch_wait_for_those_of_earlier_ones_so_that_no_origin_precedes_what_it_covers() {
+    let mut ledger = Ledger::default();
+    assert_eq!(names(&ledger.owe(1, part(10, &[&HEADS]))), [(1, "inbox_heads")]);
+    let released = ledger.owe(2, part(20, &[&INBOX, &HEADS]));
+    assert_eq!(names(&released), [(2, "inbox")]);
+    assert!(names(&ledger.acknowledge(2, Stage::First)).is_empty(), "the first heads may be lost yet");
+    assert_eq!(names(&ledger.acknowledge(1, Stage::Last)), [(2, "inbox_heads")]);
+}
+
+#[test]
+fn rows_of_the_first_stage_wait_for_nothing() {
+    let mut ledger = Ledger::default();
+    ledger.owe(1, part(10, &[&PRESENCE]));
+    assert_eq!(names(&ledger.owe(2, part(20, &[&PRESENCE]))), [(2, "presence")]);
+    assert!(ledger.acknowledge(2, Stage::First).settled.is_empty(), "batches are settled in order");
+    assert_eq!(ledger.acknowledge(1, Stage::First).settled.len(), 2);
 }
 
 #[test]
