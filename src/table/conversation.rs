@@ -27,7 +27,7 @@ pub static CONVERSATIONS: Table = Table {
 };
 
 const STATICS: &[Column] = &[
-    // The number of the last message, and its record time.
+    // The number of the last message, and the greatest record time of a message.
     column("latest_seq", Kind::BigInt),
     column("latest_at_ms", Kind::BigInt),
     // The position after the last record that changed the membership, and after the last that changed

@@ -27,7 +27,7 @@ pub(super) struct Sent {
     by_seq: BTreeMap<i64, Key>,
     /// Read, and not there.
     absent: BTreeSet<Key>,
-    /// The last message before this owner's own, and its record time.
+    /// The last message before this owner's own, and the greatest record time up to it.
     loaded_seq: i64,
     loaded_at_ms: i64,
 }

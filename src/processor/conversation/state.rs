@@ -100,7 +100,8 @@ impl State {
         output.append(&MESSAGES, block(), key.clone(), sent.to_cells(), lifetime);
         self.sent.add(key, sent);
         self.head.latest_seq = seq;
-        self.head.latest_at_ms = accepted_at_ms;
+        // Record times may step back: what was sent within a day must not look older than it is.
+        self.head.latest_at_ms = self.head.latest_at_ms.max(accepted_at_ms);
         self.changed(output);
     }
 

@@ -112,6 +112,20 @@ fn the_same_message_again_is_recognised_after_a_takeover_by_its_row() {
 }
 
 #[test]
+fn a_message_is_recognised_by_its_row_though_the_clock_stepped_back_after_it() {
+    let mut bench = bench();
+    let later_ms = START_MS + 7 * IDEMPOTENCE_MS;
+    bench.send_at(later_ms, &message("alice", "c-1", "1"));
+    bench.send_at(START_MS, &message("alice", "c-2", "2"));
+    bench.settle();
+    bench.take_over(2);
+    bench.send_at(START_MS + 2 * IDEMPOTENCE_MS, &message("alice", "c-1", "1"));
+    bench.settle();
+    assert_eq!(history(&bench, 0).len(), 2, "an owner that numbered it itself would have known it, too");
+    assert_eq!(head(&bench).latest_at_ms, later_ms);
+}
+
+#[test]
 fn a_message_whose_rows_are_above_the_head_is_numbered_as_before() {
     let mut bench = bench();
     bench.send(&message("alice", "c-1", "1"));
