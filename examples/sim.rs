@@ -16,7 +16,7 @@ use std::{
 use heartline::sim::world::{self, Summary};
 
 fn main() -> ExitCode {
-    let (mut minutes, mut seed, mut seeds) = (1.0_f64, 1_u64, u64::MAX);
+    let (mut minutes, mut seed, mut seeds, mut transcript) = (1.0_f64, 1_u64, u64::MAX, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().unwrap_or_default();
@@ -24,11 +24,13 @@ fn main() -> ExitCode {
             "--minutes" => value.parse().map(|number| minutes = number).is_ok(),
             "--seed" => value.parse().map(|number| seed = number).is_ok(),
             "--seeds" => value.parse().map(|number| seeds = number).is_ok(),
+            "--transcript" => transcript.replace(value.clone()).is_none(),
             _ => false,
         };
         if !known {
             eprintln!(
-                "usage: sim [--minutes N] [--seed FIRST] [--seeds HOW-MANY]; cannot use '{name} {value}'"
+                "usage: sim [--minutes N] [--seed FIRST] [--seeds HOW-MANY] [--transcript FILE]; \
+                 cannot use '{name} {value}'"
             );
             return ExitCode::from(2);
         }
@@ -37,7 +39,17 @@ fn main() -> ExitCode {
     let limit = Duration::from_secs_f64(minutes * 60.0);
     let (mut sum, mut runs) = (Summary::default(), 0);
     while start.elapsed() < limit && runs < seeds {
-        match world::run(seed) {
+        let (lines, result) = match &transcript {
+            Some(_) => world::trace(seed),
+            None => (String::new(), world::run(seed)),
+        };
+        if let Some(path) = &transcript
+            && let Err(error) = std::fs::write(path, lines)
+        {
+            eprintln!("cannot write the transcript to {path}: {error}");
+            return ExitCode::from(2);
+        }
+        match result {
             Ok(summary) => sum.add(&summary),
             Err(violation) => {
                 println!("VIOLATION {violation}");

@@ -103,6 +103,14 @@ pub fn run(seed: u64) -> Result<Summary, Violation> {
     World::new(Plan::draw(seed), Keep::Digest).play()
 }
 
+/// Plays one seed and keeps what happened, line by line.
+#[must_use]
+pub fn trace(seed: u64) -> (String, Result<Summary, Violation>) {
+    let mut world = World::new(Plan::draw(seed), Keep::Lines);
+    let result = world.play();
+    (world.transcript().to_owned(), result)
+}
+
 impl World {
     #[must_use]
     pub fn new(plan: Plan, keep: Keep) -> Self {
@@ -135,7 +143,7 @@ impl World {
     }
 
     /// Safety, then liveness, then the comparison with what must have come about.
-    pub fn play(mut self) -> Result<Summary, Violation> {
+    pub fn play(&mut self) -> Result<Summary, Violation> {
         while self.network.now_ms() < self.plan.faulty_ms {
             self.advance(true)?;
         }

@@ -186,7 +186,7 @@ fn visible(plan: &Plan, network: &Network) -> Result<Outputs, String> {
             for record in network.broker().committed(topic, partition, 0) {
                 let content = record.content;
                 let cause = match topic {
-                    _ if was_forwarded(content) => None,
+                    _ if topic.is_input() && was_forwarded(content) => None,
                     Topic::Heartbeats | Topic::Sends | Topic::Receipts => continue,
                     Topic::Deliveries => match sender_of(plan, content) {
                         Some(cause) => Some(cause),
