@@ -27,7 +27,6 @@ use std::{
 };
 
 use crate::{
-    limits::STATE_BYTES_MAX,
     log::{AssignmentId, LogCommand, LogEvent, PartitionId, RequestId, TopicDescription},
     processor::{Fold, Retention, Setup},
     record::beacon::Parameters,
@@ -75,6 +74,8 @@ pub struct EngineConfig {
     /// What this pod's beacons announce.
     pub parameters: Parameters,
     pub retention: Retention,
+    /// Bytes of state that a processor without checkpoints keeps in memory, shared by its partitions.
+    pub state_bytes_max: usize,
     /// The group's session timeout: a longer pause means that ownership must be proved again.
     pub session_timeout_ms: i64,
     pub pace: Pace,
@@ -444,7 +445,7 @@ impl<F: Fold> Engine<F> {
             partition,
             generation,
             retention: self.config.retention,
-            state_bytes_max: STATE_BYTES_MAX / partitions.max(1),
+            state_bytes_max: self.config.state_bytes_max / partitions.max(1),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
     engine::{EngineConfig, Exit, Pace},
     http::status::Status,
     kafka::{KafkaLog, KafkaTopics, config::KafkaConfig, topics::KafkaTopicAdmin},
+    limits::STATE_BYTES_MAX,
     log::PartitionId,
     processor::{Fold, conversation::Conversation, cursor::Cursor, inbox::Inbox, presence::Presence},
     topology::{ProcessorKind, Topology},
@@ -192,6 +193,7 @@ fn start_fold<F: Fold>(work: &Work) -> Result<Worker, CliError> {
         incarnation: uuid::Uuid::now_v7().simple().to_string(),
         parameters: work.config.presence.clone(),
         retention: work.config.retention,
+        state_bytes_max: STATE_BYTES_MAX,
         session_timeout_ms: i64::try_from(kafka.session_timeout.as_millis()).unwrap_or(i64::MAX),
         pace: Pace::default(),
     };

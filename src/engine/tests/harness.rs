@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     effect::{Output, Refresh},
     engine::{Command, Engine, EngineConfig, Now, Pace, Sequential},
+    limits::STATE_BYTES_MAX,
     log::{
         Bounds, Chunk, Committed, LogCommand, LogEvent, Offset, OutRecord, RecordRef, TopicDescription,
         Transaction, TransactionOutcome, TransactionStep,
@@ -143,6 +144,7 @@ impl Stage {
             incarnation: "life-1".into(),
             parameters: Parameters::VERSION_1,
             retention: Retention::default(),
+            state_bytes_max: STATE_BYTES_MAX,
             session_timeout_ms: 10_000,
             pace: Pace { checkpoint_round_ms: 10, progress_ms: 10, ..Pace::default() },
         };

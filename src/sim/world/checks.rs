@@ -1,35 +1,31 @@
 //! What must never be false, looked at after every step where that is cheap, and at the end as a whole.
 //!
-//! | after every step | |
-//! |---|---|
-//! | versions | per user 1, 2, 3 ... without gap or repeat; `from` equals the previous `to`; something
-//! changed; the causes ascend |
-//! | entries | per user 1, 2, 3 ... without gap or repeat, no message twice; what a number of a conversation
-//! means never changes, wherever it is seen |
-//! | cursors | forward only |
-//! | conduct | no tainted producer begins a transaction, none overlap, no commit for a partition that is not
-//! owned |
+//! After every step:
+//! * versions: per user 1, 2, 3 ... without gap or repeat; `from` equals the previous `to`; something
+//!   changed; the causes ascend;
+//! * entries: per user 1, 2, 3 ... without gap or repeat, no message twice; what a number of a conversation
+//!   means never changes, wherever it is seen;
+//! * cursors: forward only;
+//! * conduct: no tainted producer begins a transaction, none overlap, no commit for a partition that is not
+//!   owned.
 //!
-//! | when no transaction is unsettled | |
-//! |---|---|
-//! | visibility | every visible transition's cause lies below the committed offset; messages with their
-//! recipients, entries and cursors are exactly those that the oracle has of the committed prefixes |
+//! Whenever no transaction is unsettled:
+//! * visibility: every visible transition's cause lies below the committed offset; messages with their
+//!   recipients, entries and cursors are exactly those that the oracle has of the committed prefixes.
 //!
-//! | at random instants | |
-//! |---|---|
-//! | readers | whoever sees a head finds everything up to it; heads never go back; members are those of their
-//! origin |
+//! At random instants:
+//! * readers: whoever sees a head finds everything up to it; heads and cursors never go back; members are
+//!   those of their origin.
 //!
-//! | at the end | |
-//! |---|---|
-//! | outputs | per input partition, what is visible equals what one fold of the committed prefix brings
-//! about, byte for byte, the framing of deliveries aside |
-//! | rows | the same for the rows in the store; those of the timeline also equal the oracle's, as do its dead
-//! letters |
-//! | counts | consumed = applied + filtered + dead-lettered + forwarded, each as the oracle counts them |
-//! | leases | no session's end by silence before its lease is over on a lease clock computed from the beacons
-//! alone |
-//! | liveness | nothing lags |
+//! At the end:
+//! * outputs: per input partition, what is visible equals what one fold of the committed prefix brings about,
+//!   byte for byte, the framing of deliveries aside;
+//! * rows: the same for the rows in the store; those of the timeline also equal the oracle's, as do its dead
+//!   letters;
+//! * counts: consumed = applied + filtered + dead-lettered + forwarded, each as the oracle counts them;
+//! * leases: no session's end by silence before its lease is over on a lease clock computed from the beacons
+//!   alone;
+//! * liveness: nothing lags.
 
 use super::{machine::Groups, plan::Plan, reference};
 use crate::{

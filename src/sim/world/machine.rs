@@ -180,6 +180,7 @@ fn config(plan: &Plan, kind: ProcessorKind, pod: PodId, life: u32) -> EngineConf
         incarnation: format!("pod-{}.{life}", pod.0),
         parameters: plan.parameters.clone(),
         retention: Retention::default(),
+        state_bytes_max: plan.state_bytes_max,
         session_timeout_ms: Settings::default().session_ms as i64,
         pace: plan.pace,
     }

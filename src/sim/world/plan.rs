@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
-use crate::{engine::Pace, record::beacon::Parameters, sim::Fault, topology::Topology};
+use crate::{
+    engine::Pace, limits::STATE_BYTES_MAX, record::beacon::Parameters, sim::Fault, topology::Topology,
+};
 
 /// What happens to machines and servers now and then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub struct Plan {
     pub chat: ChatPlan,
     pub parameters: Parameters,
     pub pace: Pace,
+    /// What an engine of the timeline keeps in memory; little, so that keys leave it and are read again.
+    pub state_bytes_max: usize,
     pub stable_names: bool,
     /// How long faults strike.
     pub faulty_ms: u64,
@@ -109,6 +113,7 @@ impl Plan {
                 ..Parameters::VERSION_1
             },
             pace: Pace { checkpoint_round_ms: random.i64(500..10_000), ..Pace::default() },
+            state_bytes_max: if random.bool() { random.usize(0..20_000) } else { STATE_BYTES_MAX },
             stable_names: random.bool(),
             faulty_ms: random.u64(40_000..120_000),
             disaster_ms: random.u64(4_000..30_000),
