@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use futures_util::TryStreamExt as _;
+use heartline::{
+    sim::world::oracle::rows::Rows as OracleRows,
+    table::{Column, Table, Value},
+};
 use scylla::{
     client::{session::Session, session_builder::SessionBuilder},
     value::{CqlValue, Row},
@@ -43,6 +47,25 @@ impl Tables {
         })
     }
 
+    /// A table as the oracle compares it: database partition and clustering (empty: the static cells), then
+    /// every cell in the order of the table's description.
+    pub fn described(&self, keyspace: &str, table: &Table) -> Result<OracleRows> {
+        let mut rows = OracleRows::new();
+        for row in self.all(keyspace, table.name)? {
+            let values = |columns: &[Column]| -> Vec<Value> {
+                columns.iter().map(|column| value(row.get(column.name))).collect()
+            };
+            let partition = values(table.partition);
+            if !table.statics.is_empty() {
+                rows.insert((partition.clone(), Vec::new()), values(table.statics));
+            }
+            if row.contains_key(table.clustering[0].name) {
+                rows.insert((partition, values(table.clustering)), values(table.cells));
+            }
+        }
+        Ok(rows)
+    }
+
     /// That a table is the same in two keyspaces; how many rows it has.
     pub fn same(&self, table: &str, one: &str, other: &str) -> Result<usize> {
         let sorted = |keyspace: &str| -> Result<Vec<String>> {
@@ -59,6 +82,15 @@ impl Tables {
             other_rows.len()
         );
         Ok(one_rows.len())
+    }
+}
+
+fn value(cell: Option<&CqlValue>) -> Value {
+    match cell {
+        Some(CqlValue::Int(number)) => Value::Int(*number),
+        Some(CqlValue::BigInt(number)) => Value::BigInt(*number),
+        Some(CqlValue::Text(text)) => Value::text(text),
+        _ => Value::Null,
     }
 }
 

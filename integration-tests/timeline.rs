@@ -2,11 +2,22 @@
 //! read from the database with plain CQL, and compared with a rebuild from the topics.
 
 use std::{
+    collections::BTreeSet,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use heartline::{
+    client::TailRecord,
+    record::dead_letter,
+    sim::{
+        log::partition::{CommittedRecord, Content},
+        world::oracle::Oracle,
+    },
+    topology::{ProcessorKind, Topic, Topology},
+};
 use serde_json::Value;
 
 use super::{
@@ -57,11 +68,65 @@ pub fn judge(deployment: &Deployment, cql: &str, said: &Said) -> Result<()> {
     let other = format!("{}_rebuilt", deployment.keyspace);
     let rebuilt = deployment.succeed(&["rebuild", "--keyspace", &other])?;
     let tables = Tables::connect(cql)?;
+    let oracle = oracle(deployment)?;
+    let (messages, entries, advances) = oracle.totals();
+    letters_agree(deployment, &oracle)?;
+    let read = |table| tables.described(&deployment.keyspace, table).map_err(|error| format!("{error:#}"));
+    oracle.compare_tables(read).map_err(|why| anyhow!("the rows are not what the log says: {why}"))?;
     let mut counts = Vec::new();
     for table in TABLES {
         counts.push(format!("{table} {}", tables.same(table, &deployment.keyspace, &other)?));
     }
+    eprintln!(
+        "oracle: {messages} messages, {entries} entries, {advances} advances of cursors, all cells as due"
+    );
     eprintln!("{said:?}; the same rows after a rebuild: {}\n{}", counts.join(", "), rebuilt.trim());
     ensure!(said.repeated > 50 && said.conflicting > 10 && said.membership_changes > 20, "vacuous: {said:?}");
+    Ok(())
+}
+
+/// What the three inputs must have brought about, by the naive account that the simulator is judged with.
+fn oracle(deployment: &Deployment) -> Result<Oracle> {
+    let mut oracle = Oracle::new(&Arc::new(Topology::shipped()));
+    for kind in [ProcessorKind::Conversation, ProcessorKind::Inbox, ProcessorKind::Cursor] {
+        for record in deployment.committed(kind.input())? {
+            let TailRecord { partition, offset, time_ms, key, value, headers } = record;
+            let content = Content { key, value, headers };
+            let record = CommittedRecord { offset, time_ms, content: &content };
+            oracle.take(kind, partition, &record).map_err(|why| anyhow!("{kind}/{partition}: {why}"))?;
+        }
+    }
+    Ok(oracle)
+}
+
+/// One dead letter for every record that the oracle refuses, wholly or in part, with its reason; no other.
+fn letters_agree(deployment: &Deployment, oracle: &Oracle) -> Result<()> {
+    let topology = Topology::shipped();
+    let mut due = BTreeSet::new();
+    for kind in [ProcessorKind::Conversation, ProcessorKind::Inbox, ProcessorKind::Cursor] {
+        for partition in 0..topology.partitions(kind.input()) {
+            let letters = oracle.account(kind, partition).into_iter().flat_map(|account| &account.letters);
+            let name = kind.input().name();
+            due.extend(letters.map(|letter| {
+                (name.to_owned(), partition.to_string(), letter.offset.to_string(), letter.reason.clone())
+            }));
+        }
+    }
+    let mut found = BTreeSet::new();
+    for record in deployment.committed(Topic::DeadLetters)? {
+        let header = |name: &str| {
+            let header = record.headers.iter().find(|header| header.name == name);
+            let value = header.and_then(|header| header.value.as_deref()).unwrap_or_default();
+            String::from_utf8_lossy(value).into_owned()
+        };
+        let letter = (
+            header(dead_letter::TOPIC),
+            header(dead_letter::PARTITION),
+            header(dead_letter::OFFSET),
+            header(dead_letter::REASON),
+        );
+        ensure!(found.insert(letter.clone()), "a dead letter twice: {letter:?}");
+    }
+    ensure!(due == found, "dead letters: {:?}", due.symmetric_difference(&found).take(5).collect::<Vec<_>>());
     Ok(())
 }

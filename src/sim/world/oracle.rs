@@ -132,6 +132,22 @@ impl Oracle {
         advance(&mut self.cursors, broker, groups)
     }
 
+    /// Takes in the next committed record of an input partition, for a log that is not simulated.
+    pub fn take(
+        &mut self,
+        kind: ProcessorKind,
+        partition: PartitionId,
+        record: &CommittedRecord<'_>,
+    ) -> Result<(), String> {
+        let partition = partition as usize;
+        match kind {
+            ProcessorKind::Presence => Ok(()),
+            ProcessorKind::Conversation => take(&mut self.conversations[partition], record),
+            ProcessorKind::Inbox => take(&mut self.inboxes[partition], record),
+            ProcessorKind::Cursor => take(&mut self.cursors[partition], record),
+        }
+    }
+
     #[must_use]
     pub fn conversation(&self, id: &str) -> Option<&Conversation> {
         let partition = self.topology.place(ProcessorKind::Conversation.input(), id.as_bytes());
@@ -189,6 +205,12 @@ impl Oracle {
 /// The oracle has not come that far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotYet;
+
+fn take(part: &mut impl Part, record: &CommittedRecord<'_>) -> Result<(), String> {
+    part.take(record)?;
+    part.account().position = record.offset + 1;
+    Ok(())
+}
 
 fn advance<P: Part>(parts: &mut [P], broker: &SimBroker, groups: Groups) -> Result<(), String> {
     let group = broker.group_state(groups.of(P::KIND));
