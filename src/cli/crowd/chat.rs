@@ -7,8 +7,10 @@ use crate::http::timeline::sync::SyncPage;
 const GROUP_USERS: usize = 10;
 /// Groups that are made within a second.
 const GROUPS_AT_ONCE: usize = 50;
-/// One in so many users says something within a second, and another one looks; at least one does.
-const ONE_IN: usize = 100;
+/// One in so many users is to say something within a second, and another one looks; at least one, and however
+/// large the crowd, no more than the second number.
+const ONE_IN: usize = 20;
+const AT_ONCE_MAX: usize = 50;
 const TEXTS: [&str; 6] =
     ["who is there?", "on my way", "look at this", "five minutes", "see you tomorrow", "ok"];
 
@@ -36,7 +38,7 @@ impl Chat {
         let made = self.made..groups.min(self.made + GROUPS_AT_ONCE);
         self.made = made.end;
         values.extend(made.map(|group| self.joining(group)));
-        for _ in 0..self.users.div_ceil(ONE_IN) {
+        for _ in 0..self.at_once() {
             let index = self.random.usize(..self.users);
             if is_there(index) {
                 let value = self.message(index);
@@ -51,7 +53,11 @@ impl Chat {
 
     /// Who looks into the inbox within a second.
     pub fn readers(&mut self) -> Vec<String> {
-        (0..self.users.div_ceil(ONE_IN)).map(|_| user(self.random.usize(..self.users))).collect()
+        (0..self.at_once()).map(|_| user(self.random.usize(..self.users))).collect()
+    }
+
+    fn at_once(&self) -> usize {
+        self.users.div_ceil(ONE_IN).min(AT_ONCE_MAX)
     }
 
     fn groups(&self) -> usize {
