@@ -69,6 +69,7 @@ pub fn judge(deployment: &Deployment, cql: &str, said: &Said) -> Result<()> {
     let rebuilt = deployment.succeed(&["rebuild", "--keyspace", &other])?;
     let tables = Tables::connect(cql)?;
     let oracle = oracle(deployment)?;
+    oracle.compare_recipients().map_err(|why| anyhow!(why))?;
     let (messages, entries, advances) = oracle.totals();
     letters_agree(deployment, &oracle)?;
     let read = |table| tables.described(&deployment.keyspace, table).map_err(|error| format!("{error:#}"));

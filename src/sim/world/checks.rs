@@ -141,6 +141,7 @@ impl Checks {
         }
         reference::compare(plan, network, self.groups, &self.timeline.oracle)?;
         self.timeline.oracle.compare_letters(broker)?;
+        self.timeline.oracle.compare_recipients()?;
         self.timeline.oracle.compare_rows(network)
     }
 }

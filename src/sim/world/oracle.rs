@@ -27,6 +27,7 @@ pub mod inboxes;
 pub mod json;
 pub mod letters;
 pub mod posted;
+mod recipients;
 pub mod rows;
 
 use conversations::{Conversation, Conversations};
