@@ -85,14 +85,27 @@ impl<F: Fold> Engine<F> {
                     if let Some(opening) = self.openings.get_mut(&partition) {
                         opening.bounds = Some(bounds);
                         self.decide(partition);
-                    } else if let Some(task) = self.tasks.get_mut(&partition) {
-                        let Bounds { first, end } = bounds;
-                        task.halt(HaltReason::OutOfRange { wanted: task.position(), first, end });
+                    } else {
+                        self.read_again_or_halt(partition, bounds);
                     }
                 }
             }
             Err(error) if error.class == ErrorClass::Fatal => self.fatal(error.message),
             Err(error) => self.restore(&error.message),
+        }
+    }
+
+    /// A position that the log refused though it has it, as after a change of leaders, is asked for again.
+    fn read_again_or_halt(&mut self, partition: PartitionId, Bounds { first, end }: Bounds) {
+        let fetch: FetchId = self.next_id();
+        let Some(task) = self.tasks.get_mut(&partition) else { return };
+        let from = task.position();
+        if (first..=end).contains(&from) {
+            task.fetch = fetch;
+            self.log(LogCommand::Fetch { partition, from, fetch });
+            self.trouble(format!("partition {partition}: the log refused position {from}, which it has"));
+        } else {
+            task.halt(HaltReason::OutOfRange { wanted: from, first, end });
         }
     }
 

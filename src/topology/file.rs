@@ -123,7 +123,7 @@ impl Topology {
     }
 
     /// The same but for one topic.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "edges"))]
     pub(crate) fn without(mut self, topic: Topic) -> Self {
         self.topics.remove(&topic);
         self

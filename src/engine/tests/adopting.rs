@@ -163,6 +163,24 @@ fn a_partition_that_halted_while_it_ran_is_adopted_too() {
 }
 
 #[test]
+fn a_position_that_the_log_has_is_asked_for_again_and_what_was_read_twice_counts_once() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a", "b"]);
+    stage.commit();
+    stage.event(LogEvent::OutOfRange { partition: 0, fetch });
+    stage.answer_bounds(0, 20);
+    assert_eq!(phase(&stage), Phase::Live);
+    let (from, again) = stage.fetch();
+    assert_eq!(from, 2);
+    assert_ne!(again, fetch);
+    stage.records(fetch, 2, &["of the former reading"]);
+    stage.records(again, 2, &["c"]);
+    let transaction = stage.commit();
+    assert_eq!(crate::engine::tests::harness::values_of(&transaction), ["c"]);
+}
+
+#[test]
 fn a_partition_that_no_decision_can_cure_is_not_looked_after() {
     let mut stage = Stage::new();
     stage.join();
