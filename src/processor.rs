@@ -32,6 +32,7 @@ pub mod conversation;
 pub mod cursor;
 pub mod inbox;
 mod keyed;
+mod pages;
 mod parameters;
 pub mod presence;
 

@@ -147,10 +147,7 @@ impl Fold for Conversation {
             return Ok(());
         }
         debug_assert_eq!(query.table.name, CONVERSATIONS.name);
-        let fetch = match self.fetches.remove(conversation) {
-            Some(fetch) => fetch,
-            None => Fetch::new(conversation),
-        };
+        let fetch = self.fetches.remove(conversation).unwrap_or_default();
         match fetch.take(query, &rows, &self.setup).map_err(newer)? {
             fetch::Taken::More(fetch) => {
                 self.fetches.insert(conversation.into(), fetch);

@@ -117,7 +117,10 @@ impl Fold for Inbox {
         }
         missing
             .into_iter()
-            .map(|bucket| self.fetches.get(&bucket).map_or_else(|| Fetch::first(bucket), Fetch::next))
+            .map(|bucket| match self.fetches.get(&bucket) {
+                Some(fetch) => fetch.next(bucket),
+                None => Fetch::default().next(bucket),
+            })
             .collect()
     }
 
@@ -126,7 +129,7 @@ impl Fold for Inbox {
         let Some(number) = number.and_then(|number| u32::try_from(number).ok()) else {
             return Err(RestoreError("a bucket of heads was read that nobody asked for".to_owned()));
         };
-        let fetch = self.fetches.entry(number).or_insert_with(|| Fetch::new(number));
+        let fetch = self.fetches.entry(number).or_default();
         let read = fetch.take(query, &rows, self.setup.generation);
         let read = read.map_err(|error| {
             RestoreError(format!("bucket {number}: {error}; restore a newer backup of the table"))

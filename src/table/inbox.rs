@@ -257,12 +257,5 @@ pub fn heads_query(bucket: u32, recipients: &[&str]) -> Query {
     Query { table: &HEADS, partition: bucket_partition(bucket), select: Select::Keys(keys.collect()) }
 }
 
-/// Reads a page of a bucket's heads behind `after`, with the bucket's static cells.
-#[must_use]
-pub fn page_query(bucket: u32, after: Option<&Value>, limit: u32) -> Query {
-    let select = Select::Page { after: after.cloned(), limit };
-    Query { table: &HEADS, partition: bucket_partition(bucket), select }
-}
-
 #[cfg(test)]
 mod tests;

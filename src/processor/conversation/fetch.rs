@@ -1,5 +1,4 @@
-//! Reading conversations: head, members and recent changes page by page, all as of one origin; and what was
-//! sent under some ids.
+//! Reading conversations: head, members and recent changes; and what was sent under some ids.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +7,14 @@ use super::{
     state::State,
 };
 use crate::{
-    limits::PAGE_ROWS_MAX,
-    processor::Setup,
-    store::{Query, Row, Select},
+    processor::{
+        Setup,
+        pages::{Pages, Progress},
+    },
+    store::{Query, Row},
     table::{
         CellError, Value,
-        conversation::{ConversationHead, Entry, head_query, page_query},
+        conversation::{CONVERSATIONS, ConversationHead, Entry, partition},
         message::{block_of, sent_query},
     },
 };
@@ -21,18 +22,12 @@ use crate::{
 /// Keys of one query.
 const KEYS_MAX: usize = 64;
 
-/// The pages of a conversation that were read so far.
-#[derive(Debug)]
+/// What was read of a conversation so far.
+#[derive(Debug, Default)]
 pub(super) struct Fetch {
-    conversation: Box<str>,
-    /// What the pages say of the conversation as a whole; another head means that a former owner's write came
-    /// between.
-    head: Option<ConversationHead>,
+    pages: Pages<ConversationHead>,
     members: Members,
     recent: Recent,
-    last: Option<Value>,
-    /// All pages are read, and there were several: the head is read once more.
-    checking: bool,
 }
 
 pub(super) enum Taken {
@@ -41,73 +36,37 @@ pub(super) enum Taken {
 }
 
 impl Fetch {
-    pub fn new(conversation: &str) -> Self {
-        Self {
-            conversation: conversation.into(),
-            head: None,
-            members: Members::default(),
-            recent: Recent::default(),
-            last: None,
-            checking: false,
-        }
+    fn next(&self, conversation: &str) -> Query {
+        Query { table: &CONVERSATIONS, partition: partition(conversation), select: self.pages.next() }
     }
 
-    fn next(&self) -> Query {
-        match self.checking {
-            true => head_query(&self.conversation),
-            false => page_query(&self.conversation, self.last.as_ref(), PAGE_ROWS_MAX),
-        }
-    }
-
-    /// Takes the answer to the last query. Pages of different moments are thrown away and the reading begins
-    /// anew.
+    /// Takes the answer to the last query.
     pub fn take(mut self, query: &Query, rows: &[Row], setup: &Setup) -> Result<Taken, CellError> {
-        let (head, rows) = match rows.split_first() {
-            Some((first, rest)) if first.clustering.is_empty() => {
-                (Some(ConversationHead::from_cells(&first.cells)?), rest)
-            }
-            _ => (None, rows),
-        };
-        let begun = self.last.is_some();
-        let silent = rows.is_empty() && !self.checking;
-        if begun && !silent && head != self.head {
-            return Ok(Taken::More(Self::new(&self.conversation)));
-        }
-        if !begun {
-            self.head = head;
-        }
+        let (progress, rows) = self.pages.take(query, rows, ConversationHead::from_cells)?;
         for row in rows {
-            self.entry(row, setup)?;
-        }
-        let full = matches!(&query.select, Select::Page { limit, .. } if rows.len() >= *limit as usize);
-        if full {
-            return Ok(Taken::More(self));
-        }
-        if begun && !self.checking {
-            self.checking = true;
-            return Ok(Taken::More(self));
-        }
-        let mut head = self.head.unwrap_or_default();
-        if head.generation != setup.generation {
-            // A position of another generation is none in this log: what the rows say is final.
-            head.origin = 0;
-        }
-        Ok(Taken::Whole(State::new(head, self.members, self.recent)))
-    }
-
-    fn entry(&mut self, row: &Row, setup: &Setup) -> Result<(), CellError> {
-        self.last = row.clustering.first().cloned();
-        match Entry::from_clustering(&row.clustering) {
-            Some(Entry::Member(user)) => {
-                self.members.add(&setup.topology, user);
+            match Entry::from_clustering(&row.clustering) {
+                Some(Entry::Member(user)) => {
+                    self.members.add(&setup.topology, user);
+                }
+                Some(Entry::Recent { by, client_id }) => {
+                    let (at_ms, hash) = Entry::read_cells(&row.cells)?;
+                    self.recent.add((by.into(), client_id.into()), at_ms, hash);
+                }
+                None => {}
             }
-            Some(Entry::Recent { by, client_id }) => {
-                let (at_ms, hash) = Entry::read_cells(&row.cells)?;
-                self.recent.add((by.into(), client_id.into()), at_ms, hash);
-            }
-            None => {}
         }
-        Ok(())
+        Ok(match progress {
+            Progress::Torn => Taken::More(Self::default()),
+            Progress::More => Taken::More(self),
+            Progress::Whole => {
+                let mut head = self.pages.head.unwrap_or_default();
+                if head.generation != setup.generation {
+                    // A position of another generation is none in this log: what the rows say is final.
+                    head.origin = 0;
+                }
+                Taken::Whole(State::new(head, self.members, self.recent))
+            }
+        })
     }
 }
 
@@ -124,7 +83,10 @@ pub(super) struct Wanted {
 impl Wanted {
     pub fn conversation(&mut self, conversation: &str, fetch: Option<&Fetch>) {
         if !self.conversations.contains_key(conversation) {
-            let query = fetch.map_or_else(|| page_query(conversation, None, PAGE_ROWS_MAX), Fetch::next);
+            let query = match fetch {
+                Some(fetch) => fetch.next(conversation),
+                None => Fetch::default().next(conversation),
+            };
             self.conversations.insert(conversation.into(), query);
         }
     }
