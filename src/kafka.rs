@@ -36,7 +36,7 @@ pub mod config;
 mod error;
 mod context;
 mod events;
-mod native;
+pub mod native;
 mod reader;
 mod member;
 mod transactions;

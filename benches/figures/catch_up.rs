@@ -1,0 +1,119 @@
+//! The worker catching up on a backlog, against bare drains of the same records.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+
+use crate::{
+    bare::{self, Positions},
+    load::{BATCH_BEATS, BEAT_EVERY_S, Backlog, Changes, Form, HEARTBEATS, Load},
+    product::{self, CaughtUp, Processes},
+    real::deployment::Deployment,
+    suite::Suite,
+};
+
+const SESSIONS: u64 = 200_000;
+/// Seconds of record time in a round's backlog: 3 M beats.
+const SECONDS: u64 = 450;
+/// Batched beats go by faster, so that more of them are written: 9 M.
+const BATCHED_SECONDS: u64 = 1_350;
+/// How long ago the record clock begins.
+const AGO_MS: i64 = 12 * 3_600_000;
+
+/// A deployment whose sessions have all joined, and its log.
+pub struct World<'a> {
+    pub suite: &'a Suite,
+    pub deployment: Deployment,
+    pub backlog: Backlog,
+}
+
+impl<'a> World<'a> {
+    pub fn new(suite: &'a Suite, name: &str, sessions: u64) -> Result<Self> {
+        let deployment = suite.deployment(name, "")?;
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
+        let load = Load::new(sessions, 0);
+        let backlog = Backlog::new(&deployment.kafka, &deployment.group, load, now_ms - AGO_MS)?;
+        let mut world = Self { suite, deployment, backlog };
+        let (_, until) = world.write(BEAT_EVERY_S, Form::Single, Changes::None)?;
+        world.catch_up(&until)?;
+        Ok(world)
+    }
+
+    pub fn ends(&self) -> Result<Positions> {
+        bare::ends(&self.deployment.kafka, HEARTBEATS, self.backlog.load.partitions)
+    }
+
+    /// Writes a backlog while no worker runs; from where to where it goes.
+    pub fn write(&mut self, seconds: u64, form: Form, changes: Changes) -> Result<(Positions, Positions)> {
+        let from = self.ends()?;
+        product::with_record_time(&self.deployment, || self.backlog.write(seconds, form, changes))?;
+        Ok((from, self.ends()?))
+    }
+
+    /// Starts a worker, lets it catch up, and ends it.
+    pub fn catch_up(&mut self, until: &Positions) -> Result<CaughtUp> {
+        let worker = product::start(&mut self.deployment)?;
+        let pid = self.deployment.workers[worker].pid();
+        let processes = Processes::of(self.suite.servers()?, pid)?;
+        let caught_up = product::catch_up(&self.deployment, worker, &processes, until)?;
+        product::stop(&mut self.deployment, worker)?;
+        Ok(caught_up)
+    }
+}
+
+pub fn run(suite: &Suite) -> Result<()> {
+    let mut world = World::new(suite, "catch_up", suite.scaled(SESSIONS, 2_000))?;
+    let broker = Processes::of(suite.servers()?, 0)?.broker;
+    let seconds = suite.scaled(SECONDS, 450).min(SECONDS);
+    let (mut singles, mut batches, mut workers, mut all) = (vec![], vec![], vec![], vec![]);
+    let mut rss = Vec::new();
+    for round in 0..suite.rounds() {
+        let (from, until) = world.write(seconds, Form::Single, Changes::OnePercent)?;
+        let kafka = world.deployment.kafka.clone();
+        let bare = || {
+            anyhow::Ok((
+                bare::poll_drain(&kafka, HEARTBEATS, &from, &until, broker)?,
+                bare::batch_drain(&kafka, HEARTBEATS, &from, &until, broker)?,
+            ))
+        };
+        // Who comes first changes, so that neither always finds the caches warm.
+        let (worker, (poll, batch)) = match round % 2 {
+            0 => (world.catch_up(&until)?, bare()?),
+            _ => {
+                let bare = bare()?;
+                (world.catch_up(&until)?, bare)
+            }
+        };
+        let us = |seconds: f64, records: f64| seconds * 1e6 / records;
+        singles.push((worker.records / worker.seconds, poll.per_second()));
+        let bare_records = batch.records as f64;
+        workers.push((us(worker.cpu.worker_s, worker.records), us(batch.own_cpu_s, bare_records)));
+        let bare_all = batch.own_cpu_s + batch.broker_cpu_s;
+        all.push((us(worker.cpu.all_s(), worker.records), us(bare_all, bare_records)));
+        rss.push(worker.rss_bytes as f64 / 1e6);
+        let cpu = worker.cpu;
+        eprintln!(
+            "  round {round}: worker {:.0}/s, cpu {:.2} + {:.2} + {:.2} s; poll {:.0}/s; batch {:.0}/s",
+            worker.records / worker.seconds,
+            cpu.worker_s,
+            cpu.broker_s,
+            cpu.cql_s,
+            poll.per_second(),
+            batch.per_second()
+        );
+        if suite.wants("batched_beats_vs_poll") {
+            let (_, until) = world.write(BATCHED_SECONDS, Form::Batched, Changes::OnePercent)?;
+            let batched = world.catch_up(&until)?;
+            let beats = batched.records * BATCH_BEATS as f64 / batched.seconds;
+            batches.push((beats, poll.per_second()));
+        }
+    }
+    suite.record("heartbeats_vs_poll", singles)?;
+    if !batches.is_empty() {
+        suite.record("batched_beats_vs_poll", batches)?;
+    }
+    suite.record("worker_us_per_heartbeat", workers)?;
+    suite.record("all_us_per_heartbeat", all)?;
+    suite.note(format!("worker while catching up: {:.0} MB in memory", crate::table::median(rss)));
+    Ok(())
+}
