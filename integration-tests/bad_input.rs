@@ -299,11 +299,12 @@ fn is_forwarded(bad: &Bad) -> bool {
     matches!(bad.fate, Fate::Forwarded(_) | Fate::ForwardedInParts(..))
 }
 
-/// The committed position of each partition.
+/// The committed position of each partition of `heartbeats`.
 fn committed(address: &str) -> Result<Vec<i64>> {
     let answer: Json = serde_json::from_str(&get(address, "/v1/partitions")?)?;
     let list = answer["partitions"].as_array().context("partitions")?;
-    list.iter().map(|partition| partition["committed"].as_i64().context("a position")).collect()
+    let presence = list.iter().filter(|partition| partition["processor"] == "presence");
+    presence.map(|partition| partition["committed"].as_i64().context("a position")).collect()
 }
 
 /// `heartline_records` by partition and what became of them.
@@ -312,6 +313,9 @@ fn became(address: &str) -> Result<BTreeMap<(usize, String), u64>> {
     let mut all = BTreeMap::new();
     for line in metrics.lines().filter(|line| line.starts_with("heartline_records{")) {
         let label = |name: &str| line.split(&format!("{name}=\"")).nth(1)?.split('"').next();
+        if label("processor") != Some("presence") {
+            continue;
+        }
         let partition = label("partition").context("a partition")?.parse()?;
         let count: f64 = line.rsplit(' ').next().context("a value")?.parse()?;
         all.insert((partition, label("became").context("what became")?.to_owned()), count as u64);

@@ -9,8 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use heartline::{
+    client::TailRecord,
     limits::BEACON_STEP_MS_MAX,
     record::{
+        dead_letter,
         heartbeats::{Input, decode},
         transition::{Status, TransitionView},
     },
@@ -21,9 +23,11 @@ use rustix::process::Signal;
 
 use super::{
     case::{Case, Need},
+    chat::Chat,
     crowd::{Crowd, Deeds, LEASE, Sizes},
     deployment::{Deployment, END_LIMIT, SESSION_TIMEOUT},
     servers::Servers,
+    timeline,
     watch::{Seen, Watch, always_online, chains},
 };
 
@@ -99,6 +103,7 @@ fn play(servers: &Servers, troubles: &[(Duration, Trouble)]) -> Result<()> {
     let sizes = Sizes { steady: 1_500, leavers: 250, comers: 250, leave };
     let watch = Watch::start(&deployment.kafka)?;
     let crowd = Crowd::start(&deployment.kafka, sizes)?;
+    let chat = Chat::start(&deployment.kafka)?;
     let start = Instant::now();
     let mut disturbances = Vec::new();
     for (turn, (at, trouble)) in troubles.iter().enumerate() {
@@ -107,10 +112,13 @@ fn play(servers: &Servers, troubles: &[(Duration, Trouble)]) -> Result<()> {
         disturb(servers, &mut deployment, &mut pair[turn % 2], *trouble)?;
         disturbances.push(Disturbance { trouble: *trouble, from, to: Instant::now() });
     }
+    thread::sleep((start + leave.1).saturating_duration_since(Instant::now()));
+    let said = chat.stop()?;
     thread::sleep((start + leave.1 + LEASE * 3 + SESSION_TIMEOUT).saturating_duration_since(Instant::now()));
     for index in pair {
         deployment.wait_ready(index)?;
     }
+    timeline::settle(&deployment, &pair)?;
     let deeds = crowd.stop()?;
     // What the last beats brought about; then nobody is left to announce that the crowd is gone.
     thread::sleep(Duration::from_secs(2));
@@ -121,7 +129,8 @@ fn play(servers: &Servers, troubles: &[(Duration, Trouble)]) -> Result<()> {
     }
     let transitions = deployment.transitions()?;
     let seen = watch.stop_after(transitions.len(), SEEN_WITHIN)?;
-    judge(&deployment, transitions, &deeds, &seen, &disturbances)
+    judge(&deployment, transitions, &deeds, &seen, &disturbances)?;
+    timeline::judge(&deployment, servers.cql.address(), &said)
 }
 
 fn disturb(
@@ -171,8 +180,12 @@ fn judge(
     let slowest = leavers_left(seen, deeds, disturbances)?;
     let takeovers = takeovers(seen, deeds, disturbances);
     let clocks = lease_clocks(deployment)?;
-    let refused = deployment.committed(Topic::DeadLetters)?.len();
-    ensure!(refused == 0, "{refused} dead letters");
+    let of_heartbeats = |record: &TailRecord| {
+        let topic = record.headers.iter().find(|header| header.name == dead_letter::TOPIC);
+        topic.is_some_and(|header| header.value.as_deref() == Some(Topic::Heartbeats.name().as_bytes()))
+    };
+    let refused = deployment.committed(Topic::DeadLetters)?.into_iter().filter(of_heartbeats).count();
+    ensure!(refused == 0, "{refused} dead letters of heartbeats");
     rows_agree(deployment, &chains)?;
     eprintln!(
         "{} records, {} transitions, {} users; takeovers {takeovers:?}; slowest leaver {slowest:?} after its last beat; \

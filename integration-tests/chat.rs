@@ -96,7 +96,15 @@ impl Act {
             conversations.push((format!("direct/{a}/{b}"), vec![a, b]));
         }
         let topology = Topology::shipped();
-        Self { producer, topology, random, conversations, former: Vec::new(), said: Said::default(), number: 0 }
+        Self {
+            producer,
+            topology,
+            random,
+            conversations,
+            former: Vec::new(),
+            said: Said::default(),
+            number: 0,
+        }
     }
 
     fn run(mut self, stop: &AtomicBool) -> Result<Said> {
@@ -202,8 +210,7 @@ impl Act {
     fn send(&mut self, topic: Topic, key: &str, value: &Value) -> Result<()> {
         let partition = self.topology.place(topic, key.as_bytes());
         let payload = value.to_string();
-        let record =
-            BaseRecord::to(topic.name()).payload(&payload).key(key).partition(partition as i32);
+        let record = BaseRecord::to(topic.name()).payload(&payload).key(key).partition(partition as i32);
         self.said.records += 1;
         self.producer.send(record).map_err(|(error, _)| error).context("a send")
     }

@@ -244,7 +244,7 @@ fn twins(servers: &Servers) -> Result<()> {
     deployment.wait_ready(other)
 }
 
-/// Partition, phase and why it is halted.
+/// Partition of `heartbeats`, phase and why it is halted.
 fn phases(address: &str) -> Result<Vec<(u32, String, String)>> {
     let answer = get(address, "/v1/partitions").unwrap_or_default();
     let answer: Json = serde_json::from_str(&answer).unwrap_or_default();
@@ -254,7 +254,7 @@ fn phases(address: &str) -> Result<Vec<(u32, String, String)>> {
         let partition = u32::try_from(status["partition"].as_u64().context("a partition")?)?;
         Ok((partition, text(&status["phase"]), text(&status["halted"])))
     };
-    list.iter().map(one).collect()
+    list.iter().filter(|status| status["processor"] == "presence").map(one).collect()
 }
 
 fn json_text(text: &str) -> String {

@@ -27,6 +27,7 @@ use std::{
 };
 
 use crate::{
+    limits::STATE_BYTES_MAX,
     log::{AssignmentId, LogCommand, LogEvent, PartitionId, RequestId, TopicDescription},
     processor::{Fold, Retention, Setup},
     record::beacon::Parameters,
@@ -435,12 +436,14 @@ impl<F: Fold> Engine<F> {
     }
 
     fn setup(&self, partition: PartitionId, generation: i32) -> Setup {
+        let partitions = self.assignment.as_ref().map_or(1, |assignment| assignment.partitions.len());
         Setup {
             topology: Arc::clone(&self.config.topology),
             group: Arc::clone(&self.config.group),
             partition,
             generation,
             retention: self.config.retention,
+            state_bytes_max: STATE_BYTES_MAX / partitions.max(1),
         }
     }
 

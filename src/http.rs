@@ -24,7 +24,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     client::{StoreClient, TopicClient},
-    topology::Topology,
+    topology::{Topic, Topology},
 };
 
 pub mod client;
@@ -106,7 +106,9 @@ impl App {
 /// The interface as a service.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/v1/heartbeats", post(ingest::heartbeats))
+        .route("/v1/heartbeats", ingest::into(Topic::Heartbeats))
+        .route("/v1/sends", ingest::into(Topic::Sends))
+        .route("/v1/receipts", ingest::into(Topic::Receipts))
         .route("/v1/presence", get(presence::get))
         .route("/v1/presence/query", post(presence::post))
         .route("/v1/events", get(events::get).post(events::post))

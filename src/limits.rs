@@ -76,9 +76,9 @@ pub const PART_OUTPUT_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// Rows produced by one partition in one transaction before it is closed: a database batch counts its statements
 /// in two bytes, and one record adds at most 20,000 rows.
 pub const PART_ROWS_MAX: usize = 40_000;
-/// Bytes of state that one partition of a processor without checkpoints keeps in memory; above, keys that were
-/// not used for longest are read again at their next record.
-pub const STATE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of state that an engine of a processor without checkpoints keeps in memory, shared by its partitions;
+/// above, keys that were not used for longest are read again at their next record.
+pub const STATE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of rows that wait for the store, of one engine; above, polling pauses and readiness is false.
 pub const UNSTORED_BYTES_MAX: usize = 64 * 1024 * 1024;
 

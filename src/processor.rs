@@ -48,6 +48,8 @@ pub struct Setup {
     /// mean nothing.
     pub generation: i32,
     pub retention: Retention,
+    /// Bytes of state that a fold without checkpoints may keep in memory.
+    pub state_bytes_max: usize,
 }
 
 /// How long rows that never change are kept, in seconds. History is kept at least as long as the inbox.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::{
     client::TopicClient,
     http::{ingest::place, now_ms},
-    topology::Topology,
+    topology::{Topic, Topology},
 };
 
 const TURN_EVERY: Duration = Duration::from_secs(1);
@@ -35,7 +35,8 @@ pub async fn run(
             _ = shutdown.wait_for(|down| *down) => return,
         }
         let values = crowd.turn();
-        let placed = values.iter().filter_map(|value| place(&topology, value.as_bytes()).ok());
+        let placed =
+            values.iter().filter_map(|value| place(&topology, Topic::Heartbeats, value.as_bytes()).ok());
         let records = placed.flat_map(|placed| placed.records).collect();
         if let Err(error) = topics.append(records).await {
             tracing::warn!(%error, "the demo's records were not taken");

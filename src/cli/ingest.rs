@@ -1,6 +1,7 @@
 //! `heartline ingest`: JSON lines into the log, key and partition worked out.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,18 +20,20 @@ use super::{
 use crate::{
     client::TopicClient,
     http::{
+        BODY_BYTES_MAX,
         client::{Client, ClientError},
-        ingest::place,
+        ingest::{OPEN_TOPICS, place},
     },
-    limits::BATCH_BYTES_MAX,
+    limits::SEND_BYTES_MAX,
     log::OutRecord,
     topology::{Topic, Topology},
 };
 
-/// Bytes of values that are sent at once; a request's body is bounded by 1 MiB.
+/// Bytes of values that are sent at once, the last one beyond.
 const PORTION_BYTES: usize = 512 * 1024;
 /// Bytes of a line: the largest record, and what is around it.
-const LINE_BYTES_MAX: u64 = BATCH_BYTES_MAX as u64 + 4 * 1024;
+const LINE_BYTES_MAX: u64 = SEND_BYTES_MAX as u64 + 4 * 1024;
+const _: () = assert!(PORTION_BYTES + (LINE_BYTES_MAX as usize) < BODY_BYTES_MAX);
 /// Refused lines that are listed; further ones are counted only.
 const LISTED_MAX: usize = 20;
 /// How long a log that is behind or away is waited for.
@@ -39,7 +42,8 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Each line: {\"topic\":\"heartbeats\",\"value\":{\"v\":1,\"type\":\"heartbeat\",\
-                        \"user\":\"alice\",\"session\":\"s-1\",\"counter\":1}}")]
+                        \"user\":\"alice\",\"session\":\"s-1\",\"counter\":1}}\n\
+                        The topics are heartbeats, sends and receipts.")]
 pub struct Ingest {
     /// File with JSON lines; - for stdin
     #[arg(default_value = "-", value_name = "FILE")]
@@ -78,8 +82,8 @@ impl Tally {
     }
 }
 
-/// Values that wait to be sent, each with its line's number.
-type Portion = Vec<(u64, Vec<u8>)>;
+/// Values that wait to be sent to a topic, each with its line's number.
+type Values = Vec<(u64, Vec<u8>)>;
 
 /// Where the values go.
 enum Destination {
@@ -142,7 +146,7 @@ impl Destination {
         progress: &ProgressBar,
     ) -> Result<(), CliError> {
         let unreadable = |error| CliError::usage(format!("the input cannot be read: {error}"));
-        let (mut portion, mut bytes, mut number) = (Portion::new(), 0, 0);
+        let (mut portion, mut bytes, mut number) = (BTreeMap::<Topic, Values>::new(), 0, 0);
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -160,28 +164,36 @@ impl Destination {
             }
             match value_of(&line) {
                 Ok(None) => {}
-                Ok(Some(value)) => {
+                Ok(Some((topic, value))) => {
                     bytes += value.len() + 1;
-                    portion.push((number, value));
+                    portion.entry(topic).or_default().push((number, value));
                 }
                 Err(why) => tally.refuse(number, "malformed", &why),
             }
             if bytes >= PORTION_BYTES {
-                self.send(std::mem::take(&mut portion), tally).await?;
+                self.send_all(std::mem::take(&mut portion), tally).await?;
                 bytes = 0;
             }
         }
-        if portion.is_empty() { Ok(()) } else { self.send(portion, tally).await }
+        self.send_all(portion, tally).await
     }
 
-    async fn send(&self, portion: Portion, tally: &mut Tally) -> Result<(), CliError> {
+    /// Sends topic by topic: there is no order between topics, and the one within a topic is kept.
+    async fn send_all(&self, portion: BTreeMap<Topic, Values>, tally: &mut Tally) -> Result<(), CliError> {
+        for (topic, values) in portion {
+            self.send(topic, &values, tally).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, topic: Topic, values: &Values, tally: &mut Tally) -> Result<(), CliError> {
         match self {
             Self::Server(client) => {
-                let answer = post(client, &portion).await?;
+                let answer = post(client, topic, values).await?;
                 tally.accepted += answer["accepted"].as_u64().unwrap_or_default();
                 for refused in answer["refused"].as_array().into_iter().flatten() {
                     let index = refused["index"].as_u64().and_then(|index| usize::try_from(index).ok());
-                    let line = index.and_then(|index| portion.get(index)).map_or(0, |(line, _)| *line);
+                    let line = index.and_then(|index| values.get(index)).map_or(0, |(line, _)| *line);
                     let text = |name: &str| refused[name].as_str().unwrap_or_default().to_owned();
                     tally.refuse(line, &text("reason"), &text("detail"));
                 }
@@ -190,8 +202,8 @@ impl Destination {
             Self::Log { topics, topology } => {
                 let mut records: Vec<OutRecord> = Vec::new();
                 let mut accepted = 0;
-                for (line, value) in &portion {
-                    match place(topology, value) {
+                for (line, value) in values {
+                    match place(topology, topic, value) {
                         Ok(placed) => {
                             accepted += u64::from(!placed.records.is_empty());
                             records.extend(placed.records);
@@ -211,16 +223,19 @@ impl Destination {
     }
 }
 
-/// The value of a line; nothing for an empty one.
-fn value_of(line: &[u8]) -> Result<Option<Vec<u8>>, String> {
+/// The topic and the value of a line; nothing for an empty one.
+fn value_of(line: &[u8]) -> Result<Option<(Topic, Vec<u8>)>, String> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
     let raw: RawLine<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     match Topic::from_name(raw.topic) {
         // A record is sent as one line, and its line ends are white space.
-        Some(Topic::Heartbeats) => Ok(Some(raw.value.get().as_bytes().to_vec())),
-        _ => Err(format!("topic '{}' takes no records from outside; write heartbeats", raw.topic)),
+        Some(topic) if OPEN_TOPICS.contains(&topic) => Ok(Some((topic, raw.value.get().as_bytes().to_vec()))),
+        _ => {
+            let open = OPEN_TOPICS.map(Topic::name).join(", ");
+            Err(format!("topic '{}' takes no records from outside; those that do are {open}", raw.topic))
+        }
     }
 }
 
@@ -241,12 +256,12 @@ async fn skip_line(input: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<u
 }
 
 /// Sends the values; a log that is behind or away is given some time. What arrives twice changes nothing.
-async fn post(client: &Client, portion: &Portion) -> Result<Value, CliError> {
-    let lines: Vec<&[u8]> = portion.iter().map(|(_, value)| value.as_slice()).collect();
+async fn post(client: &Client, topic: Topic, values: &Values) -> Result<Value, CliError> {
+    let lines: Vec<&[u8]> = values.iter().map(|(_, value)| value.as_slice()).collect();
     let body = bytes::Bytes::from(lines.join(&b'\n'));
     let began = Instant::now();
     loop {
-        match client.post("/v1/heartbeats", "application/x-ndjson", body.clone()).await {
+        match client.post(&format!("/v1/{topic}"), "application/x-ndjson", body.clone()).await {
             Err(ClientError::Refused { status: 429 | 503, .. }) if began.elapsed() < RETRY_FOR => {
                 tokio::time::sleep(RETRY_EVERY).await;
             }

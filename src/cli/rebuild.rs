@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     cql::{self, CqlClient, CqlConfig, schema},
     kafka::offsets::group_offsets,
+    limits::STATE_BYTES_MAX,
     log::PartitionId,
     processor::{Fold, Setup, conversation::Conversation, cursor::Cursor, inbox::Inbox, presence::Presence},
     table::progress::{PROGRESS_ENTRY, progress_query},
@@ -105,6 +106,7 @@ impl Rebuilding {
                 partition: known.partition,
                 generation: known.start.generation,
                 retention: self.config.retention,
+                state_bytes_max: STATE_BYTES_MAX / self.topology.partitions(F::KIND.input()) as usize,
             };
             replays.push(Replay::<F>::new(setup, known, Arc::clone(&self.store))?);
         }

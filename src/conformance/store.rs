@@ -3,12 +3,13 @@
 use super::{Capability, Script};
 
 mod batches;
+mod pages;
 mod rows;
 mod slices;
 mod statements;
 
 pub(super) fn scripts() -> impl Iterator<Item = Script> {
-    rows::SCRIPTS.iter().chain(batches::SCRIPTS).chain(slices::SCRIPTS).copied()
+    rows::SCRIPTS.iter().chain(batches::SCRIPTS).chain(slices::SCRIPTS).chain(pages::SCRIPTS).copied()
 }
 
 const STORE: &[Capability] = &[Capability::Store];

@@ -22,9 +22,12 @@ impl From<fjall::Error> for StorageError {
     }
 }
 
-/// Bytes of a memtable; the sum over the keyspaces bounds what is in memory.
-const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of a memtable; the sum over the keyspaces bounds what is in memory. A start reads the journal from
+/// its beginning and builds these anew from what was not flushed: measured on a journal of 48 MB, 0.30 s of
+/// CPU with 4 MiB and 0.45 s with 16.
+const MEMTABLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of journals, reached by flushing the keyspaces that hold the oldest one back; a start replays them.
+/// The least that fjall takes: it begins a new one at the first flush above 64 MB, and not before.
 const JOURNALS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Every table's keyspace is named so.
 const TABLE_PREFIX: &str = "table.";

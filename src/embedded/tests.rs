@@ -57,7 +57,10 @@ pub(super) fn topology() -> Topology {
         };
         text += &format!("[topics.{topic}]\npartitions = 2\nreplication = 1\n{cleanup}\n");
     }
-    Topology::parse(&(text + "[processors.presence]\nbuckets = 4\n")).expect("the topology is valid")
+    for processor in ["presence", "inbox", "cursor"] {
+        text += &format!("[processors.{processor}]\nbuckets = 4\n");
+    }
+    Topology::parse(&text).expect("the topology is valid")
 }
 
 impl TestDatabase {

@@ -12,7 +12,7 @@ use crate::{
         progress::{ProgressRow, progress_write},
     },
     task::{
-        Part,
+        Part, Task,
         opening::Start,
         owed::{REFRESHED, Released},
     },
@@ -49,6 +49,14 @@ impl ProgressPace {
             position: start.committed,
             writing: None,
         }
+    }
+
+    /// Whether a row would say more than the last one. Where there are no checkpoints, everything is stored up to
+    /// the row's own position, so that a former owner's row of that position is this one byte for byte: it may be
+    /// written once more, and a partition that was replayed and has nothing new can say so.
+    fn has_news<F: Fold>(&self, task: &Task<F>) -> bool {
+        let replayed = task.buckets.is_empty() && task.stored_rows == self.position;
+        task.stored_rows > self.position || (replayed && self.stated.0 < self.position)
     }
 }
 
@@ -156,7 +164,7 @@ impl<F: Fold> Engine<F> {
         let mut writes = Vec::new();
         for (partition, task) in &self.tasks {
             let Some(pace) = self.progress.get_mut(partition) else { continue };
-            if pace.writing.is_some() || pace.next_at_ms > now_ms || task.stored_rows <= pace.position {
+            if pace.writing.is_some() || pace.next_at_ms > now_ms || !pace.has_news(task) {
                 continue;
             }
             let (stored, resume) = match task.checkpoints.restore_point() {

@@ -1,4 +1,5 @@
-//! `POST /v1/heartbeats`: records in over HTTP, answered once the log has them durably.
+//! `POST /v1/heartbeats`, `/v1/sends` and `/v1/receipts`: records in over HTTP, answered once the log has them
+//! durably.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,6 +9,7 @@ use axum::{
     extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
+    routing::{self, MethodRouter},
 };
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -16,13 +18,13 @@ use super::{App, error::ApiError};
 use crate::{
     log::OutRecord,
     record::{Reason, Refusal},
-    topology::Topology,
+    topology::{Topic, Topology},
 };
 
 mod body;
 mod place;
 
-pub use place::{Placed, place};
+pub use place::{OPEN_TOPICS, Placed, place};
 
 /// Kilobytes of records that wait for the log, of all requests; above, a request is answered 429.
 const WAITING_KIB_MAX: usize = 64 * 1024;
@@ -50,7 +52,7 @@ pub struct Accepted {
     pub refused: Vec<Refused>,
 }
 
-/// A record, or an element of a batch, that was not taken.
+/// A record, or a part of one, that was not taken.
 #[derive(Debug, Serialize)]
 pub struct Refused {
     /// The record's place in the request.
@@ -59,23 +61,27 @@ pub struct Refused {
     pub detail: String,
 }
 
-pub(super) async fn heartbeats(
-    State(app): State<App>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
-    let body = body?;
+/// Takes records into `topic`.
+pub(super) fn into(topic: Topic) -> MethodRouter<App> {
+    routing::post(
+        move |State(app): State<App>, headers: HeaderMap, body: Result<Bytes, BytesRejection>| async move {
+            take(&app, topic, &headers, &body?).await
+        },
+    )
+}
+
+async fn take(app: &App, topic: Topic, headers: &HeaderMap, body: &[u8]) -> Result<Response, ApiError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let parts = body::read(content_type, &body)?;
-    let (records, answer) = sort_out(&app.topology, &parts);
+    let parts = body::read(content_type, body)?;
+    let (records, answer) = sort_out(&app.topology, topic, &parts);
     metrics::counter!("heartline_http_ingest_accepted_total").increment(answer.accepted as u64);
     metrics::counter!("heartline_http_ingest_refused_total").increment(answer.refused.len() as u64);
-    append(&app, records).await?;
+    append(app, records).await?;
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
 }
 
 /// Which records are appended, and what is said about each.
-fn sort_out(topology: &Topology, parts: &body::Parts<'_>) -> (Vec<OutRecord>, Accepted) {
+fn sort_out(topology: &Topology, topic: Topic, parts: &body::Parts<'_>) -> (Vec<OutRecord>, Accepted) {
     let mut answer = Accepted::default();
     let mut records = Vec::new();
     for (index, part) in parts.iter().enumerate() {
@@ -84,7 +90,7 @@ fn sort_out(topology: &Topology, parts: &body::Parts<'_>) -> (Vec<OutRecord>, Ac
                 Reason::Oversize,
                 format!("the request becomes more than {RECORDS_MAX} records; send several requests"),
             )),
-            Ok(value) => place(topology, value),
+            Ok(value) => place(topology, topic, value),
             Err(message) => Err(Refusal::new(Reason::Malformed, message.clone())),
         };
         match placed {

@@ -67,6 +67,7 @@ fn partition_json(status: &PartitionStatus) -> Value {
         "brake": {"held": status.brake_held},
         "users": status.users,
         "sessions": status.sessions,
+        "keys": status.keys,
         "halted": status.halted,
     })
 }
@@ -87,6 +88,7 @@ fn partition_gauges(partitions: &[PartitionStatus], text: &mut String) {
         ("brake_held", "Leases that are due and held by the brake", |status| Some(status.brake_held as i64)),
         ("users", "Users in memory", |status| Some(status.users as i64)),
         ("sessions", "Live sessions", |status| Some(status.sessions as i64)),
+        ("keys", "Conversations, inbox buckets or cursors in memory", |status| Some(status.keys as i64)),
         ("halted", "1 while the partition is halted", |status| Some(i64::from(status.halted.is_some()))),
     ];
     for (name, help, value) in GAUGES {

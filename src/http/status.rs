@@ -32,6 +32,8 @@ pub struct PartitionStatus {
     pub brake_held: u64,
     pub users: u64,
     pub sessions: u64,
+    /// Conversations, inbox buckets or cursors in memory.
+    pub keys: u64,
     /// What the owner is doing, such as `restoring` or `running`.
     pub phase: &'static str,
     /// Why the partition is halted, and what to do.

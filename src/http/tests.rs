@@ -192,6 +192,50 @@ async fn heartbeats_are_accepted_once_the_log_has_them() {
 }
 
 #[tokio::test]
+async fn sends_and_receipts_are_accepted_once_the_log_has_them() {
+    let server = server().await;
+    let send = |client_id: &str, more: &str| {
+        format!(
+            "{{\"v\":1,\"type\":\"message\",\"conversation\":\"group/x\",\"sender\":\"ann\",\
+             \"client_id\":\"{client_id}\",\"body\":1.50{more}}}"
+        )
+    };
+    let partly = send("c-3", ",\"recipients\":[\"bob\",\"a/b\"]");
+    let body = [send("c-1", ""), send("c/2", ""), partly.clone(), beat("ann")].join("\n");
+    let answer = server.client().post("/v1/sends", "application/x-ndjson", Bytes::from(body)).await;
+    let answer = answer.expect("accepted");
+    assert_eq!(answer["accepted"], 2);
+    let refused: Vec<_> = answer["refused"].as_array().expect("a list").iter().collect();
+    let told = |at: usize| (refused[at]["index"].as_u64(), refused[at]["reason"].as_str());
+    assert_eq!(refused.len(), 3, "{answer}");
+    assert_eq!(told(0), (Some(1), Some("invalid")));
+    assert_eq!(told(1), (Some(2), Some("invalid")));
+    assert!(refused[1]["detail"].as_str().is_some_and(|text| text.starts_with("[1]: ")), "{answer}");
+    assert_eq!(told(2), (Some(3), Some("unsupported")));
+    assert_eq!(server.topics.values(Topic::Sends), [send("c-1", ""), partly]);
+
+    let read = r#"{"v":1,"type":"read","user":"bob","inbox":41}"#;
+    let answer = server.client().post("/v1/receipts", "application/json", Bytes::from(read)).await;
+    assert_eq!(answer.expect("accepted"), json!({"accepted": 1, "refused": []}));
+    assert_eq!(server.topics.values(Topic::Receipts), [read]);
+    assert!(server.topics.values(Topic::Heartbeats).is_empty());
+}
+
+#[tokio::test]
+async fn deliveries_cannot_be_written_from_outside() {
+    let server = server().await;
+    let deliveries = br#"{"v":1,"type":"deliveries","messages":[]}"#;
+    let (status, _, _) = server.raw("POST /v1/deliveries HTTP", deliveries).await;
+    assert_eq!(status, 404);
+    for topic in ["heartbeats", "sends", "receipts"] {
+        let (status, _, answer) = server.raw(&format!("POST /v1/{topic} HTTP"), deliveries).await;
+        assert_eq!((status, &answer["accepted"]), (202, &json!(0)), "{answer}");
+        assert_eq!(answer["refused"][0]["reason"], "unsupported", "{answer}");
+    }
+    assert!(Topic::ALL.into_iter().all(|topic| server.topics.values(topic).is_empty()));
+}
+
+#[tokio::test]
 async fn a_log_that_is_away_or_behind_is_told_apart() {
     let server = server().await;
     let post = "POST /v1/heartbeats HTTP";
@@ -236,7 +280,7 @@ async fn every_error_is_json() {
     let server = server().await;
     let expected = [
         ("GET /v1/nothing HTTP", 404, "not_found"),
-        ("POST /v1/sends HTTP", 404, "not_found"),
+        ("POST /v1/deliveries HTTP", 404, "not_found"),
         ("DELETE /v1/presence HTTP", 405, "method_not_allowed"),
         ("GET /v1/heartbeats HTTP", 405, "method_not_allowed"),
         ("GET /v1/presence HTTP", 400, "no_users"),
@@ -322,6 +366,7 @@ async fn a_halted_partition_is_seen_in_every_view() {
         brake_held: 2,
         users: 1,
         sessions: 1,
+        keys: 0,
         phase: "halted",
         halted: Some("the topic id changed; run heartline adopt".to_owned()),
     };

@@ -41,6 +41,7 @@ pub fn setup(partitions: u32, partition: PartitionId) -> Setup {
         partition,
         generation: 1,
         retention: Retention::default(),
+        state_bytes_max: usize::MAX,
     }
 }
 

@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     effect::Output,
-    limits::STATE_BYTES_MAX,
     log::{Offset, RecordRef},
     record::{
         Reason, Refusal,
@@ -59,8 +58,8 @@ impl Fold for Conversation {
     fn new(setup: Setup, _position: Offset, resume: Option<&str>) -> Result<Self, RestoreError> {
         check_resume(Self::KIND, resume)?;
         Ok(Self {
+            states: Keyed::new(setup.state_bytes_max),
             setup,
-            states: Keyed::new(STATE_BYTES_MAX),
             fetches: BTreeMap::new(),
             changed: BTreeSet::new(),
             fanout: Fanout::default(),

@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     effect::Output,
-    limits::STATE_BYTES_MAX,
     log::{Offset, OutRecord, RecordRef},
     record::{
         cursor::CursorRecord,
@@ -45,7 +44,7 @@ impl Fold for Cursor {
 
     fn new(setup: Setup, _position: Offset, resume: Option<&str>) -> Result<Self, RestoreError> {
         check_resume(Self::KIND, resume)?;
-        Ok(Self { setup, positions: Keyed::new(STATE_BYTES_MAX), batch: 0 })
+        Ok(Self { positions: Keyed::new(setup.state_bytes_max), setup, batch: 0 })
     }
 
     fn begin_batch(&mut self, batch: u64) {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     effect::Output,
-    limits::{INLINE_BODY_BYTES, STATE_BYTES_MAX},
+    limits::INLINE_BODY_BYTES,
     log::{Offset, OutRecord, RecordRef},
     record::{
         Reason, Refusal,
@@ -55,8 +55,8 @@ impl Fold for Inbox {
     fn new(setup: Setup, _position: Offset, resume: Option<&str>) -> Result<Self, RestoreError> {
         check_resume(Self::KIND, resume)?;
         Ok(Self {
+            buckets: Keyed::new(setup.state_bytes_max),
             setup,
-            buckets: Keyed::new(STATE_BYTES_MAX),
             fetches: BTreeMap::new(),
             changed: BTreeSet::new(),
             held_back_bytes: 0,

@@ -121,6 +121,13 @@ impl Topology {
             buckets: ProcessorKind::ALL.into_iter().map(|kind| (kind, buckets)).collect(),
         }
     }
+
+    /// The same but for one topic.
+    #[cfg(test)]
+    pub(crate) fn without(mut self, topic: Topic) -> Self {
+        self.topics.remove(&topic);
+        self
+    }
 }
 
 fn checked_topic(topic: Topic, raw: &RawTopic) -> Result<TopicSpec, TopologyError> {

@@ -44,6 +44,7 @@ pub fn tell(status: &Status, worker: &Worker, ends: Option<&BTreeMap<PartitionId
             brake_held: partition.fold.held,
             users: partition.fold.users,
             sessions: partition.fold.sessions,
+            keys: partition.fold.keys,
             phase: partition.phase.name(),
             halted: partition.halted.clone(),
         }

@@ -141,3 +141,28 @@ fn a_refreshed_row_that_is_not_what_the_fold_believes_restores() {
     );
     assert_eq!(stage.engine.status().restores, 1);
 }
+
+#[test]
+fn after_an_idle_minute_the_metadata_follows_what_is_stored_once() {
+    let (mut stage, _) = committed_with_checkpoint();
+    for table in ["presence", "presence", "presence_checkpoints", "presence_checkpoints"] {
+        stage.acknowledge(table);
+    }
+    stage.pass(20);
+    while !stage.writes("progress").is_empty() {
+        stage.acknowledge("progress");
+        stage.pass(20);
+    }
+    let transacts = |stage: &Stage| stage.asks(|command| matches!(command, LogCommand::Transact(_)));
+    // In steps: a longer pause would have ownership proved first.
+    (0..59).for_each(|_| stage.pass(1_000));
+    assert!(!transacts(&stage), "not yet idle for a minute");
+    (0..2).for_each(|_| stage.pass(1_000));
+    let transaction = stage.commit();
+    assert!(values_of(&transaction).is_empty(), "offsets alone");
+    let (partition, committed) = &offsets_of(&transaction)[0];
+    let stored = OffsetMetadata::decode(&committed.metadata).unwrap().stored;
+    assert_eq!((*partition, committed.offset, stored), (0, 2, 2));
+    (0..70).for_each(|_| stage.pass(1_000));
+    assert!(!transacts(&stage), "there is nothing new to say");
+}

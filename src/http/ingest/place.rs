@@ -1,4 +1,4 @@
-//! Where a record of `heartbeats` goes: checked, keyed, and a batch over several partitions split.
+//! Where a record goes: checked, keyed, and a batch over several partitions split.
 
 use std::collections::BTreeMap;
 
@@ -10,37 +10,82 @@ use crate::{
     log::{OutRecord, PartitionId},
     record::{
         Reason, Refusal,
-        heartbeats::{Input, RefusedPart, decode},
+        heartbeats::{self, Input, RefusedPart},
+        receipts,
+        sends::{self, SendInput},
     },
     topology::{Topic, Topology},
 };
 
-/// What becomes of one record: what is appended, and the parts of a batch that are not.
+/// The topics that take records from outside; all others are written by workers only.
+pub const OPEN_TOPICS: [Topic; 3] = [Topic::Heartbeats, Topic::Sends, Topic::Receipts];
+
+/// What becomes of one record: what is appended, and the parts of it that are not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     pub records: Vec<OutRecord>,
     pub refused: Vec<RefusedPart>,
 }
 
-/// Checks a value as the worker will, and places it as any producer would. A value keeps its exact bytes
-/// unless it is a batch that has to be split or thinned; its elements keep theirs even then.
-pub fn place(topology: &Topology, value: &[u8]) -> Result<Placed, Refusal> {
-    // Shared by all partitions that get the record.
-    let bytes = Bytes::copy_from_slice(value);
-    let whole = |partition: PartitionId, key: Option<&str>| OutRecord {
+/// Checks a value of `topic` as the worker will, and places it as any producer would. A value keeps its exact
+/// bytes unless it is a batch that has to be split or thinned; its elements keep theirs even then.
+pub fn place(topology: &Topology, topic: Topic, value: &[u8]) -> Result<Placed, Refusal> {
+    if topology.topic(topic).is_none() {
+        let message = format!("topic '{topic}' is not in the topology; add it to topology.toml");
+        return Err(Refusal::new(Reason::Unsupported, message));
+    }
+    match topic {
+        Topic::Heartbeats => place_heartbeats(topology, value),
+        Topic::Sends => place_send(topology, value),
+        Topic::Receipts => {
+            let read = receipts::decode(Some(value))?;
+            let records = vec![keyed(topology, topic, &read.user, value)];
+            Ok(Placed { records, refused: Vec::new() })
+        }
+        _ => Err(Refusal::new(Reason::Invalid, format!("topic '{topic}' is written by workers only"))),
+    }
+}
+
+/// Recipients that cannot be used are named, and stay in the record: it is kept as its sender wrote it, and
+/// the worker says the same in a dead letter.
+fn place_send(topology: &Topology, value: &[u8]) -> Result<Placed, Refusal> {
+    let input = sends::decode(Some(value)).map_err(|refused| refused.refusal)?;
+    let records = vec![keyed(topology, Topic::Sends, input.conversation(), value)];
+    let refused = match input {
+        SendInput::Message(message) => message.refused,
+        SendInput::Members(_) => Vec::new(),
+    };
+    Ok(Placed { records, refused })
+}
+
+fn keyed(topology: &Topology, topic: Topic, key: &str, value: &[u8]) -> OutRecord {
+    OutRecord {
+        topic,
+        partition: topology.place(topic, key.as_bytes()),
+        key: Some(Bytes::copy_from_slice(key.as_bytes())),
+        value: Some(Bytes::copy_from_slice(value)),
+        headers: Vec::new(),
+    }
+}
+
+fn place_heartbeats(topology: &Topology, value: &[u8]) -> Result<Placed, Refusal> {
+    let whole = |partition: PartitionId| OutRecord {
         topic: Topic::Heartbeats,
         partition,
-        key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
-        value: Some(bytes.clone()),
+        key: None,
+        value: Some(Bytes::copy_from_slice(value)),
         headers: Vec::new(),
     };
     let of_user = |user: &str| topology.place(Topic::Heartbeats, user.as_bytes());
-    let records = match decode(Some(value))? {
-        Input::Heartbeat(beat) => vec![whole(of_user(&beat.user), Some(&beat.user))],
-        Input::Goodbye(end) => vec![whole(of_user(&end.user), Some(&end.user))],
-        Input::Status(choice) => vec![whole(of_user(&choice.user), Some(&choice.user))],
+    let records = match heartbeats::decode(Some(value))? {
+        Input::Heartbeat(beat) => vec![keyed(topology, Topic::Heartbeats, &beat.user, value)],
+        Input::Goodbye(end) => vec![keyed(topology, Topic::Heartbeats, &end.user, value)],
+        Input::Status(choice) => vec![keyed(topology, Topic::Heartbeats, &choice.user, value)],
         Input::GatewayGone { .. } => {
-            (0..topology.partitions(Topic::Heartbeats)).map(|partition| whole(partition, None)).collect()
+            let one = whole(0);
+            // Its bytes are shared by all of them.
+            let partitions = 0..topology.partitions(Topic::Heartbeats);
+            partitions.map(|partition| OutRecord { partition, ..one.clone() }).collect()
         }
         Input::Heartbeats { beats, refused } => {
             let places = beats.iter().map(|(index, beat)| (*index, of_user(&beat.user))).collect();
@@ -65,7 +110,7 @@ fn split(
     value: &[u8],
     places: Vec<(u32, PartitionId)>,
     refused: Vec<RefusedPart>,
-    whole: impl Fn(PartitionId, Option<&str>) -> OutRecord,
+    whole: impl Fn(PartitionId) -> OutRecord,
 ) -> Result<Placed, Refusal> {
     let mut partitions: BTreeMap<PartitionId, Vec<u32>> = BTreeMap::new();
     for (index, partition) in places {
@@ -73,13 +118,13 @@ fn split(
     }
     let records = match partitions.first_key_value() {
         None => Vec::new(),
-        Some((partition, _)) if partitions.len() == 1 && refused.is_empty() => vec![whole(*partition, None)],
+        Some((partition, _)) if partitions.len() == 1 && refused.is_empty() => vec![whole(*partition)],
         Some(_) => {
             let batch: RawBatch<'_> = serde_json::from_slice(value)
                 .map_err(|error| Refusal::new(Reason::Malformed, error.to_string()))?;
             let part = |(partition, indices): (&PartitionId, &Vec<u32>)| OutRecord {
                 value: Some(batch.part(indices)),
-                ..whole(*partition, None)
+                ..whole(*partition)
             };
             partitions.iter().map(part).collect()
         }

@@ -314,3 +314,24 @@ fn a_batch_owes_one_record_per_target_partition() {
         Step::Forwarded
     );
 }
+
+#[test]
+fn what_leaves_memory_is_read_again_and_nothing_else_changes() {
+    let run = |state_bytes_max: usize| {
+        let mut bench = Bench::<Conversation>::new(Setup { state_bytes_max, ..setup(1, 0) });
+        for round in 0..4 {
+            for group in 0..20 {
+                let in_group = |text: String| text.replace("group/team", &format!("group/g-{group}"));
+                bench.send(&in_group(members(&format!("m-{round}"), &[&format!("user-{round}")], &[])));
+                bench.send(&in_group(message("alice", &format!("c-{round}"), "1")));
+                bench.send(&in_group(message("alice", "c-0", "1")));
+            }
+            bench.settle();
+        }
+        let (delivered, reads) = (delivered(&bench), bench.reads.len());
+        (delivered, bench.refusals(), reads)
+    };
+    let (all, short) = (run(usize::MAX), run(1_000));
+    assert_eq!((all.0, all.1), (short.0, short.1));
+    assert!(short.2 > all.2, "vacuous: {} reads and {}", short.2, all.2);
+}

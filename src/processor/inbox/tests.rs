@@ -190,3 +190,26 @@ fn recipients_of_another_partition_are_listed_in_one_dead_letter_and_the_others_
     assert_eq!(bench.refusals(), ["recipients"]);
     assert_eq!(bench.send("{"), Step::DeadLettered);
 }
+
+#[test]
+fn a_bucket_that_leaves_memory_is_read_again_and_its_numbers_go_on() {
+    let mut bench = Bench::<Inbox>::new(Setup { state_bytes_max: 1, ..setup(1, 0) });
+    for seq in 1..=5 {
+        bench.send(&deliveries(&[seq], &["alice", "bob", "carol"]));
+        bench.settle();
+        assert_eq!(bench.fold.buckets.len(), 0);
+    }
+    assert_eq!(entries(&bench, "bob", 1).len(), 5);
+    assert_eq!(head(&bench, "bob").latest_seq, 5);
+}
+
+#[test]
+fn a_bucket_stays_while_its_rows_are_not_acknowledged() {
+    let mut bench = Bench::<Inbox>::new(Setup { state_bytes_max: 1, ..setup(1, 0) });
+    bench.send(&deliveries(&[1], &["bob"]));
+    bench.commit();
+    bench.store_stages(&[Stage::First, Stage::Second]);
+    bench.send(&deliveries(&[2], &["bob"]));
+    bench.settle();
+    assert_eq!(head(&bench, "bob").latest_seq, 2);
+}

@@ -81,6 +81,7 @@ fn fold_partition(
         partition,
         generation: metadata.generation,
         retention: Retention::default(),
+        state_bytes_max: usize::MAX,
     };
     let mut fold = Presence::new(setup, metadata.start, None).map_err(|error| error.0)?;
     fold.begin_batch(1);

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{Placed, place};
+use super::{OPEN_TOPICS, Placed, place};
 use crate::{
     record::Reason,
     topology::{Topic, Topology},
@@ -11,7 +11,7 @@ fn topology() -> Topology {
 }
 
 fn placed(value: &str) -> Placed {
-    place(&topology(), value.as_bytes()).expect("valid")
+    place(&topology(), Topic::Heartbeats, value.as_bytes()).expect("valid")
 }
 
 fn partition(user: &str) -> u32 {
@@ -99,13 +99,14 @@ fn a_beacon_is_refused() {
         1_000,
         &crate::record::beacon::Parameters::VERSION_1,
     );
-    let refusal = place(&topology(), &beacon).expect_err("refused");
+    let refusal = place(&topology(), Topic::Heartbeats, &beacon).expect_err("refused");
     assert_eq!(refusal.reason, Reason::Invalid);
 }
 
 #[test]
 fn what_the_worker_would_refuse_is_refused() {
-    let reason = |value: &str| place(&topology(), value.as_bytes()).expect_err("refused").reason;
+    let reason =
+        |value: &str| place(&topology(), Topic::Heartbeats, value.as_bytes()).expect_err("refused").reason;
     assert_eq!(reason("{"), Reason::Malformed);
     assert_eq!(reason(r#"{"v":1,"type":"heartbeat","user":"ann"}"#), Reason::Invalid);
     assert_eq!(reason(r#"{"v":2,"type":"heartbeat"}"#), Reason::Unsupported);
@@ -113,4 +114,78 @@ fn what_the_worker_would_refuse_is_refused() {
         reason(&format!(r#"{{"v":1,"type":"status","user":"a","x":"{}"}}"#, "x".repeat(4096))),
         Reason::Oversize
     );
+}
+
+/// A valid record of an open topic, and its key.
+fn sample(topic: Topic) -> (&'static str, &'static str) {
+    match topic {
+        Topic::Heartbeats => (r#"{"v":1,"type":"heartbeat","user":"ann","session":"s","counter":1}"#, "ann"),
+        Topic::Sends => (
+            concat!(
+                r#"{"v":1, "type":"message","conversation":"direct/ann/bob","sender":"ann","client_id":"c","#,
+                r#""body":{"b":1.0,"a": 9007199254740993}}"#
+            ),
+            "direct/ann/bob",
+        ),
+        _ => (r#"{"v":1,"type":"read", "user":"bob","conversation":"group/x","seq":7}"#, "bob"),
+    }
+}
+
+#[test]
+fn a_record_keeps_its_bytes_and_lies_where_its_key_does() {
+    let members =
+        r#"{"v":1,"type":"members","conversation":"group/x","by":"ann","client_id":"m","add":["bob"]}"#;
+    let samples = OPEN_TOPICS.map(|topic| (topic, sample(topic)));
+    for (topic, (value, key)) in samples.into_iter().chain([(Topic::Sends, (members, "group/x"))]) {
+        let placed = place(&topology(), topic, value.as_bytes()).expect("valid");
+        let [record] = &placed.records[..] else { panic!("one record is due: {placed:?}") };
+        assert_eq!(record.topic, topic);
+        assert_eq!(record.key.as_deref(), Some(key.as_bytes()));
+        assert_eq!(record.value.as_deref(), Some(value.as_bytes()));
+        assert_eq!(record.partition, topology().place(topic, key.as_bytes()));
+        assert!(placed.refused.is_empty());
+    }
+}
+
+#[test]
+fn unusable_recipients_are_named_and_the_send_keeps_its_bytes() {
+    let value = concat!(
+        r#"{"v":1,"type":"message","conversation":"group/x","sender":"ann","client_id":"c","body":1,"#,
+        r#""recipients":["bob","a/b",7]}"#
+    );
+    let placed = place(&topology(), Topic::Sends, value.as_bytes()).expect("valid");
+    assert_eq!(placed.records[0].value.as_deref(), Some(value.as_bytes()));
+    assert_eq!(placed.refused.iter().map(|part| part.index).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn a_record_of_one_topic_is_none_of_another() {
+    for (topic, other) in [
+        (Topic::Sends, Topic::Receipts),
+        (Topic::Receipts, Topic::Sends),
+        (Topic::Heartbeats, Topic::Sends),
+        (Topic::Sends, Topic::Heartbeats),
+    ] {
+        let refusal = place(&topology(), topic, sample(other).0.as_bytes()).expect_err("refused");
+        assert_eq!(refusal.reason, Reason::Unsupported, "{topic}");
+    }
+}
+
+#[test]
+fn what_workers_write_is_refused_whatever_its_topic_is_called() {
+    let deliveries = br#"{"v":1,"type":"deliveries","messages":[]}"#;
+    for topic in Topic::ALL {
+        let refusal = place(&topology(), topic, deliveries).expect_err("refused");
+        let expected = if OPEN_TOPICS.contains(&topic) { Reason::Unsupported } else { Reason::Invalid };
+        assert_eq!(refusal.reason, expected, "{topic}");
+    }
+}
+
+#[test]
+fn a_topic_that_the_topology_lacks_is_named() {
+    let smaller = topology().without(Topic::Receipts);
+    let refusal =
+        place(&smaller, Topic::Receipts, sample(Topic::Receipts).0.as_bytes()).expect_err("refused");
+    assert_eq!(refusal.reason, Reason::Unsupported);
+    assert!(refusal.message.contains("'receipts'"), "{}", refusal.message);
 }

@@ -25,7 +25,8 @@ pub const GROUP: &str = "heartline.presence";
 pub fn setup(partitions: u32, buckets: u32) -> Setup {
     let topology = Arc::new(Topology::uniform(partitions, buckets));
     let retention = Retention::default();
-    Setup { topology, group: GROUP.into(), partition: 0, generation: 1, retention }
+    let (partition, generation, state_bytes_max) = (0, 1, 0);
+    Setup { topology, group: GROUP.into(), partition, generation, retention, state_bytes_max }
 }
 
 /// A record of the input.
