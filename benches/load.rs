@@ -6,8 +6,9 @@
 //! records how it got its time. So the lease clock runs as it would have, whatever the speed of reading.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -21,7 +22,7 @@ use heartline::{
     topology::{Topic, Topology},
 };
 use rdkafka::{
-    ClientConfig, ClientContext,
+    ClientConfig, ClientContext, Message as _,
     error::KafkaError,
     message::DeliveryResult,
     producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer},
@@ -76,6 +77,11 @@ impl Load {
         format!(r#"{{"v":1,"type":"heartbeat",{}}}"#, self.fields(index, round, changes))
     }
 
+    /// Whether a session's beat in a round changes its status.
+    pub fn is_change(index: u64, round: u64) -> bool {
+        (index + round) % CHANGE_ROUNDS < 2
+    }
+
     fn fields(&self, index: u64, round: u64, changes: Changes) -> String {
         let number = self.first + index;
         let more = match (changes, (index + round) % CHANGE_ROUNDS) {
@@ -83,11 +89,7 @@ impl Load {
             (Changes::OnePercent, 1) => r#""busy":false"#,
             _ => r#""gateway":"gw-7""#,
         };
-        format!(
-            r#""user":"{}","session":"s{number:015}","counter":{},{more}"#,
-            user(number),
-            100_000 + round
-        )
+        format!(r#""user":"{}","session":"s{number:015}","counter":{},{more}"#, user(number), 100_000 + round)
     }
 
     pub fn goodbye(&self, index: u64, round: u64) -> String {
@@ -123,18 +125,57 @@ fn coprime(count: u64, from: u64) -> u64 {
 
 /// A producer as a gateway has it, that counts what the broker did not take.
 pub struct Sender {
-    producer: ThreadedProducer<Refusals>,
+    producer: ThreadedProducer<Deliveries>,
 }
 
-struct Refusals(Arc<AtomicU64>);
+/// When the broker had taken records, by partition and offset.
+pub type Appended = BTreeMap<(i32, i64), Instant>;
 
-impl ClientContext for Refusals {}
+#[derive(Default)]
+struct Deliveries {
+    refused: AtomicU64,
+    appended: Mutex<Appended>,
+}
 
-impl ProducerContext for Refusals {
-    type DeliveryOpaque = ();
+/// Whether the time of a record's append is of interest.
+const NOTED: usize = 1;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        self.0.fetch_add(u64::from(result.is_err()), Ordering::Relaxed);
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, noted: usize) {
+        match result {
+            Ok(message) if noted == NOTED => {
+                let at = Instant::now();
+                let mut appended = self.appended.lock().unwrap_or_else(PoisonError::into_inner);
+                appended.insert((message.partition(), message.offset()), at);
+            }
+            Ok(_) => {}
+            Err(_) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// A record to be sent.
+#[derive(Clone, Copy)]
+pub struct Outgoing<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    pub key: Option<&'a str>,
+    pub value: &'a [u8],
+    /// Where the topic takes the producer's time.
+    pub time_ms: Option<i64>,
+    pub noted: bool,
+}
+
+impl<'a> Outgoing<'a> {
+    pub fn new(topic: &'a str, partition: i32, key: &'a str, value: &'a str) -> Self {
+        let value = value.as_bytes();
+        Self { topic, partition, key: Some(key), value, time_ms: None, noted: false }
     }
 }
 
@@ -148,18 +189,13 @@ impl Sender {
             .set("linger.ms", linger_ms.to_string())
             .set("queue.buffering.max.messages", "1000000")
             .set("queue.buffering.max.kbytes", "262144");
-        Ok(Self { producer: config.create_with_context(Refusals(Arc::default()))? })
+        Ok(Self { producer: config.create_with_context(Deliveries::default())? })
     }
 
-    pub fn send(
-        &self,
-        topic: &str,
-        partition: i32,
-        key: Option<&str>,
-        value: &[u8],
-        time_ms: Option<i64>,
-    ) -> Result<()> {
-        let mut record = BaseRecord::<str, [u8]>::to(topic).partition(partition).payload(value);
+    pub fn send(&self, outgoing: Outgoing<'_>) -> Result<()> {
+        let Outgoing { topic, partition, key, value, time_ms, noted } = outgoing;
+        let mut record = BaseRecord::<str, [u8], usize>::with_opaque_to(topic, usize::from(noted));
+        record = record.partition(partition).payload(value);
         record.key = key;
         record.timestamp = time_ms;
         loop {
@@ -174,10 +210,16 @@ impl Sender {
         }
     }
 
+    /// When the noted records were appended; each is told once.
+    pub fn take_appended(&self) -> Appended {
+        let deliveries = self.producer.context();
+        std::mem::take(&mut *deliveries.appended.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Waits until the broker has all of it.
     pub fn flush(&self) -> Result<()> {
         self.producer.flush(FLUSH_LIMIT).context("flushing what was sent")?;
-        let refused = self.producer.context().0.load(Ordering::Relaxed);
+        let refused = self.producer.context().refused.load(Ordering::Relaxed);
         ensure!(refused == 0, "the broker did not take {refused} records");
         Ok(())
     }
@@ -203,7 +245,8 @@ pub struct Backlog {
 impl Backlog {
     /// Beacons are those of an owner of `group`.
     pub fn new(kafka: &str, group: &str, load: Load, start_ms: i64) -> Result<Self> {
-        let sender = Sender::new(kafka, 20)?;
+        let (sender, bytes) = (Sender::new(kafka, 20)?, load.beat(0, 0, Changes::None).len());
+        ensure!(bytes == BEAT_BYTES, "a heartbeat has {bytes} bytes");
         Ok(Self { load, sender, group: group.to_owned(), second: 0, start_ms })
     }
 
@@ -227,9 +270,9 @@ impl Backlog {
         let (load, round) = (&self.load, self.second / BEAT_EVERY_S);
         let mut beats = 0;
         for index in load.due(self.second) {
-            let value = load.beat(index, round, changes);
-            let key = load.user(index);
-            self.sender.send(HEARTBEATS, load.partition(index), Some(&key), value.as_bytes(), Some(time_ms))?;
+            let (key, value) = (load.user(index), load.beat(index, round, changes));
+            let outgoing = Outgoing::new(HEARTBEATS, load.partition(index), &key, &value);
+            self.sender.send(Outgoing { time_ms: Some(time_ms), ..outgoing })?;
             beats += 1;
         }
         Ok(beats)
@@ -241,7 +284,7 @@ impl Backlog {
         let mut beats = 0;
         let send = |partition: usize, fields: &str| {
             let value = format!(r#"{{"v":1,"type":"heartbeats","beats":[{fields}]}}"#);
-            self.sender.send(HEARTBEATS, partition as i32, None, value.as_bytes(), Some(time_ms))
+            self.unkeyed(partition as i32, value.as_bytes(), time_ms)
         };
         for index in load.due(self.second) {
             let partition = load.partition(index) as usize;
@@ -266,8 +309,13 @@ impl Backlog {
     fn write_beacons(&self, time_ms: i64) -> Result<()> {
         let elapsed_ms = self.second as i64 * 1_000;
         let beacon = encode_beacon(&self.group, "bench", elapsed_ms, &Parameters::VERSION_1);
-        (0..self.load.partitions as i32)
-            .try_for_each(|partition| self.sender.send(HEARTBEATS, partition, None, &beacon, Some(time_ms)))
+        let partitions = 0..self.load.partitions as i32;
+        partitions.into_iter().try_for_each(|partition| self.unkeyed(partition, &beacon, time_ms))
+    }
+
+    fn unkeyed(&self, partition: i32, value: &[u8], time_ms: i64) -> Result<()> {
+        let (topic, time_ms) = (HEARTBEATS, Some(time_ms));
+        self.sender.send(Outgoing { topic, partition, key: None, value, time_ms, noted: false })
     }
 }
 

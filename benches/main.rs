@@ -8,16 +8,18 @@
 )]
 
 mod bare;
+mod echo;
 mod figures;
 mod load;
 mod proc;
 mod product;
+mod redis;
 mod suite;
 mod table;
 
 /// The real servers of the tests, and workers on them.
 #[path = "../integration-tests"]
-#[allow(dead_code, reason = "the tests use the rest")]
+#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
 mod real {
     pub mod deployment;
     pub mod servers;

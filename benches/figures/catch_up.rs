@@ -9,6 +9,7 @@ use crate::{
     load::{BATCH_BEATS, BEAT_EVERY_S, Backlog, Changes, Form, HEARTBEATS, Load},
     product::{self, CaughtUp, Processes},
     real::deployment::Deployment,
+    redis::Redis,
     suite::Suite,
 };
 
@@ -17,6 +18,7 @@ const SESSIONS: u64 = 200_000;
 const SECONDS: u64 = 450;
 /// Batched beats go by faster, so that more of them are written: 9 M.
 const BATCHED_SECONDS: u64 = 1_350;
+const REDIS_BEATS: u64 = 2_000_000;
 /// How long ago the record clock begins.
 const AGO_MS: i64 = 12 * 3_600_000;
 
@@ -66,7 +68,7 @@ pub fn run(suite: &Suite) -> Result<()> {
     let broker = Processes::of(suite.servers()?, 0)?.broker;
     let seconds = suite.scaled(SECONDS, 450).min(SECONDS);
     let (mut singles, mut batches, mut workers, mut all) = (vec![], vec![], vec![], vec![]);
-    let mut rss = Vec::new();
+    let (mut rss, mut redis) = (Vec::new(), Vec::new());
     for round in 0..suite.rounds() {
         let (from, until) = world.write(seconds, Form::Single, Changes::OnePercent)?;
         let kafka = world.deployment.kafka.clone();
@@ -101,6 +103,11 @@ pub fn run(suite: &Suite) -> Result<()> {
             poll.per_second(),
             batch.per_second()
         );
+        if suite.wants("vs_redis") && Redis::is_installed() {
+            let expired =
+                Redis::start()?.expire(world.backlog.load.sessions, suite.scaled(REDIS_BEATS, 100_000))?;
+            redis.push((worker.records / (cpu.worker_s + cpu.broker_s), expired));
+        }
         if suite.wants("batched_beats_vs_poll") {
             let (_, until) = world.write(BATCHED_SECONDS, Form::Batched, Changes::OnePercent)?;
             let batched = world.catch_up(&until)?;
@@ -111,6 +118,11 @@ pub fn run(suite: &Suite) -> Result<()> {
     suite.record("heartbeats_vs_poll", singles)?;
     if !batches.is_empty() {
         suite.record("batched_beats_vs_poll", batches)?;
+    }
+    if redis.is_empty() {
+        suite.note("vs_redis: not measured, there is no redis-server on the path".to_owned());
+    } else {
+        suite.record("vs_redis", redis)?;
     }
     suite.record("worker_us_per_heartbeat", workers)?;
     suite.record("all_us_per_heartbeat", all)?;

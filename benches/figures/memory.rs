@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use heartline::{
     effect::Output,
+    limits::STATE_BYTES_MAX,
     log::Chunk,
     processor::{Fold as _, Retention, Setup, Step, presence::Presence},
     record::beacon::{Parameters, encode_beacon},
@@ -99,20 +100,25 @@ impl Folds {
     fn new(partitions: u32) -> Result<Self> {
         let topology = Arc::new(Topology::shipped());
         let fold = |partition| {
-            let retention = Retention::default();
+            let (retention, state_bytes_max) = (Retention::default(), STATE_BYTES_MAX);
             let topology = Arc::clone(&topology);
-            let setup = Setup { topology, group: GROUP.into(), partition, generation: 1, retention };
+            let setup =
+                Setup { topology, group: GROUP.into(), partition, generation: 1, retention, state_bytes_max };
             Ok(Presence::new(setup, 0, None)?)
         };
         let folds = (0..partitions).map(fold).collect::<Result<Vec<_>>>()?;
-        ensure!(Topology::shipped().partitions(Topic::Heartbeats) == partitions, "a fold for every partition");
+        ensure!(
+            Topology::shipped().partitions(Topic::Heartbeats) == partitions,
+            "a fold for every partition"
+        );
         Ok(Self { offsets: vec![0; folds.len()], folds, batch: 0, spent: Duration::ZERO })
     }
 
     fn rounds(&mut self, load: &Load, rounds: std::ops::Range<u64>) -> Result<()> {
         for second in rounds.start * BEAT_EVERY_S..rounds.end * BEAT_EVERY_S {
             let time_ms = START_MS + second as i64 * 1_000;
-            let mut chunks: Vec<Chunk> = (0..load.partitions).map(|partition| Chunk::new(partition, 1)).collect();
+            let mut chunks: Vec<Chunk> =
+                (0..load.partitions).map(|partition| Chunk::new(partition, 1)).collect();
             for index in load.due(second) {
                 let value = load.beat(index, second / BEAT_EVERY_S, Changes::OnePercent);
                 self.push(&mut chunks, load.partition(index) as usize, time_ms, value.as_bytes());

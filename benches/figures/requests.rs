@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use anyhow::Result;
 
 use crate::{
-    load::{BEAT_EVERY_S, Changes, HEARTBEATS, Load, Sender, paced},
+    load::{BEAT_EVERY_S, Changes, HEARTBEATS, Load, Outgoing, Sender, paced},
     product,
     suite::Suite,
 };
@@ -35,8 +35,7 @@ pub fn run(suite: &Suite) -> Result<()> {
                 0 => passing.beat(index, 0, Changes::None),
                 _ => passing.goodbye(index, 1),
             };
-            let key = passing.user(index);
-            sender.send(HEARTBEATS, passing.partition(index), Some(&key), value.as_bytes(), None)
+            sender.send(Outgoing::new(HEARTBEATS, passing.partition(index), &passing.user(index), &value))
         })?;
     }
     sender.flush()?;
@@ -51,8 +50,7 @@ pub fn run(suite: &Suite) -> Result<()> {
     let load = Load::new(SESSIONS, 0);
     let beat = |second: u64, index: u64| {
         let value = load.beat(index, second / BEAT_EVERY_S, Changes::None);
-        let key = load.user(index);
-        sender.send(HEARTBEATS, load.partition(index), Some(&key), value.as_bytes(), None)
+        sender.send(Outgoing::new(HEARTBEATS, load.partition(index), &load.user(index), &value))
     };
     for second in 0..BEAT_EVERY_S {
         load.due(second).try_for_each(|index| beat(second, index))?;
