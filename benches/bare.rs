@@ -15,7 +15,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
 };
 
-use super::proc;
+use super::{proc, real::deployment::until};
 
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 const ASK_LIMIT: Duration = Duration::from_secs(10);
@@ -39,10 +39,14 @@ impl Drained {
     }
 }
 
-/// The next offset of each partition.
+/// The next offset of each partition; a topic that was just made has no leaders at first.
 pub fn ends(kafka: &str, topic: &str, partitions: u32) -> Result<Positions> {
     let consumer = reader(kafka)?;
-    let end = |partition| anyhow::Ok(consumer.fetch_watermarks(topic, partition, ASK_LIMIT)?.1);
+    let end = |partition| {
+        until("the partition has a leader", ASK_LIMIT, || {
+            Ok(consumer.fetch_watermarks(topic, partition, ASK_LIMIT).ok().map(|(_, end)| end))
+        })
+    };
     (0..partitions as i32).map(end).collect()
 }
 

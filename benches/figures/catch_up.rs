@@ -64,9 +64,9 @@ impl<'a> World<'a> {
 }
 
 pub fn run(suite: &Suite) -> Result<()> {
-    let mut world = World::new(suite, "catch_up", suite.scaled(SESSIONS, 2_000))?;
+    let mut world = World::new(suite, "catch_up", SESSIONS)?;
     let broker = Processes::of(suite.servers()?, 0)?.broker;
-    let seconds = suite.scaled(SECONDS, 450).min(SECONDS);
+    let (seconds, batched_seconds) = (suite.scaled(SECONDS, 30), suite.scaled(BATCHED_SECONDS, 60));
     let (mut singles, mut batches, mut workers, mut all) = (vec![], vec![], vec![], vec![]);
     let (mut rss, mut redis) = (Vec::new(), Vec::new());
     for round in 0..suite.rounds() {
@@ -109,7 +109,7 @@ pub fn run(suite: &Suite) -> Result<()> {
             redis.push((worker.records / (cpu.worker_s + cpu.broker_s), expired));
         }
         if suite.wants("batched_beats_vs_poll") {
-            let (_, until) = world.write(BATCHED_SECONDS, Form::Batched, Changes::OnePercent)?;
+            let (_, until) = world.write(batched_seconds, Form::Batched, Changes::OnePercent)?;
             let batched = world.catch_up(&until)?;
             let beats = batched.records * BATCH_BEATS as f64 / batched.seconds;
             batches.push((beats, poll.per_second()));

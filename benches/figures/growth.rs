@@ -13,12 +13,12 @@ const SESSIONS: u64 = 200_000;
 const SECONDS: u64 = 5 * BEAT_EVERY_S;
 
 pub fn run(suite: &Suite) -> Result<()> {
-    let mut world = World::new(suite, "growth", suite.scaled(SESSIONS, 2_000))?;
-    let mut rounds = Vec::new();
+    let mut world = World::new(suite, "growth", SESSIONS)?;
+    let (seconds, mut rounds) = (suite.scaled(SECONDS, BEAT_EVERY_S), Vec::new());
     for _ in 0..suite.rounds() {
         let mut times = [0.0; 2];
         for (time, factor) in times.iter_mut().zip([1, 10]) {
-            let (from, until) = world.write(factor * SECONDS, Form::Single, Changes::OnePercent)?;
+            let (from, until) = world.write(factor * seconds, Form::Single, Changes::OnePercent)?;
             let worker = world.catch_up(&until)?;
             let records: i64 = until.iter().zip(&from).map(|(until, from)| until - from).sum();
             // What was committed first is no part of the time, so that its share is added again.
