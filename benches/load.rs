@@ -79,12 +79,12 @@ impl Load {
 
     /// Whether a session's beat in a round changes its status.
     pub fn is_change(index: u64, round: u64) -> bool {
-        (index + round) % CHANGE_ROUNDS < 2
+        (index / BEAT_EVERY_S + round) % CHANGE_ROUNDS < 2
     }
 
     fn fields(&self, index: u64, round: u64, changes: Changes) -> String {
         let number = self.first + index;
-        let more = match (changes, (index + round) % CHANGE_ROUNDS) {
+        let more = match (changes, (index / BEAT_EVERY_S + round) % CHANGE_ROUNDS) {
             (Changes::OnePercent, 0) => r#""busy":true"#,
             (Changes::OnePercent, 1) => r#""busy":false"#,
             _ => r#""gateway":"gw-7""#,

@@ -36,7 +36,7 @@ impl<'a> World<'a> {
         let load = Load::new(sessions, 0);
         let backlog = Backlog::new(&deployment.kafka, &deployment.group, load, now_ms - AGO_MS)?;
         let mut world = Self { suite, deployment, backlog };
-        let (_, until) = world.write(BEAT_EVERY_S, Form::Single, Changes::None)?;
+        let (_, until) = world.write(BEAT_EVERY_S, Form::Single, Changes::OnePercent)?;
         world.catch_up(&until)?;
         Ok(world)
     }

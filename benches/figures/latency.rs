@@ -42,7 +42,7 @@ pub fn run(suite: &Suite) -> Result<()> {
     let echo = Echo::start(&kafka, load.partitions, copies)?;
     let sender = Sender::new(&kafka, 1)?;
     for index in 0..load.sessions {
-        let (key, value) = (load.user(index), load.beat(index, 0, Changes::None));
+        let (key, value) = (load.user(index), load.beat(index, 0, Changes::OnePercent));
         sender.send(Outgoing::new(HEARTBEATS, load.partition(index), &key, &value))?;
     }
     sender.flush()?;

@@ -5,7 +5,7 @@ use std::{
     env,
     process::Command,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -17,6 +17,8 @@ use heartline::{
     record::beacon::{Parameters, encode_beacon},
     topology::{Topic, Topology},
 };
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
     load::{BEAT_EVERY_S, Changes, Load},
@@ -143,7 +145,7 @@ impl Folds {
         self.batch += 1;
         fold.begin_batch(self.batch);
         let mut output = Output::new(0);
-        let begun = Instant::now();
+        let begun = thread_cpu();
         let mut at = 0;
         while at < chunk.len() {
             let record = chunk.get(at);
@@ -158,9 +160,15 @@ impl Folds {
                 step => bail!("a beat became {step:?}"),
             }
         }
-        self.spent += begun.elapsed();
+        self.spent += thread_cpu().saturating_sub(begun);
         drop(output);
         fold.acknowledged(self.batch);
         Ok(())
     }
+}
+
+/// Core time of this thread, which others on the machine do not lengthen.
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
