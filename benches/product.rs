@@ -2,7 +2,7 @@
 //! outside.
 
 use std::{
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,7 @@ use super::{
     load::HEARTBEATS,
     proc,
     real::{
-        deployment::{Deployment, END_LIMIT, get, until},
+        deployment::{Deployment, END_LIMIT, SESSION_TIMEOUT, get, until},
         servers::Servers,
     },
 };
@@ -80,6 +80,23 @@ impl Cpu {
 /// Starts a worker of presence alone; it is not ready yet.
 pub fn start(deployment: &mut Deployment) -> Result<usize> {
     deployment.start_worker_with(&PRESENCE_ONLY)
+}
+
+/// A deployment whose worker may be paused while a backlog is written: its session and its transaction outlive
+/// that.
+pub fn patient_deployment(servers: &Servers, name: &str) -> Result<Deployment> {
+    let deployment = Deployment::bare(servers, name, "")?;
+    let config = fs::read_to_string(&deployment.config)?;
+    let timeout = |name: &str, from: u64, to: u64| {
+        (format!("{name}_timeout = \"{from}s\""), format!("{name}_timeout = \"{to}s\""))
+    };
+    let changes = [timeout("session", SESSION_TIMEOUT.as_secs(), 300), timeout("transaction", 5, 240)];
+    let patient = changes.iter().fold(config, |config, (from, to)| config.replace(from, to));
+    ensure!(changes.iter().all(|(_, to)| patient.contains(to)), "the timeouts of {patient}");
+    fs::write(&deployment.config, patient)?;
+    deployment.succeed(&["topics", "apply"])?;
+    deployment.succeed(&["schema", "apply"])?;
+    Ok(deployment)
 }
 
 /// Asks a worker to end, and waits for it.
@@ -151,8 +168,8 @@ pub struct CaughtUp {
     pub rss_bytes: u64,
 }
 
-/// Watches a worker that was just started until it has committed all up to `until` and stored its rows. What
-/// it does before its first commit, such as starting and restoring, is no part of it.
+/// Lets a paused worker go on, and watches it until it has committed all up to `until` and stored its rows. What
+/// it does before its first commit is no part of it.
 pub fn catch_up(
     deployment: &Deployment,
     worker: usize,
@@ -165,6 +182,7 @@ pub fn catch_up(
     let total: i64 = until.iter().sum();
     let before = done(&group.committed()?);
     let mut first = None;
+    deployment.workers[worker].signal(Signal::CONT)?;
     let seconds = loop {
         let committed = done(&group.committed()?);
         if first.is_none() && committed > before {

@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
+use rustix::process::Signal;
 
 use crate::{
     bare::{self, Positions},
@@ -22,22 +23,29 @@ const REDIS_BEATS: u64 = 2_000_000;
 /// How long ago the record clock begins.
 const AGO_MS: i64 = 12 * 3_600_000;
 
-/// A deployment whose sessions have all joined, and its log.
-pub struct World<'a> {
-    pub suite: &'a Suite,
+/// A worker whose sessions have all joined, and its log.
+pub struct World {
     pub deployment: Deployment,
     pub backlog: Backlog,
+    pub worker: usize,
+    pub processes: Processes,
 }
 
-impl<'a> World<'a> {
-    pub fn new(suite: &'a Suite, name: &str, sessions: u64) -> Result<Self> {
-        let deployment = suite.deployment(name, "")?;
+impl World {
+    pub fn new(suite: &Suite, name: &str, sessions: u64) -> Result<Self> {
+        let mut deployment = product::patient_deployment(suite.servers()?, name)?;
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
         let load = Load::new(sessions, 0);
         let backlog = Backlog::new(&deployment.kafka, &deployment.group, load, now_ms - AGO_MS)?;
-        let mut world = Self { suite, deployment, backlog };
-        let (_, until) = world.write(BEAT_EVERY_S, Form::Single, Changes::OnePercent)?;
-        world.catch_up(&until)?;
+        let worker = product::start(&mut deployment)?;
+        deployment.wait_ready(worker)?;
+        let processes = Processes::of(suite.servers()?, deployment.workers[worker].pid())?;
+        let mut world = Self { deployment, backlog, worker, processes };
+        // Everybody joins; and once more, so that both servers are warm.
+        for _ in 0..2 {
+            let (_, until) = world.write(BEAT_EVERY_S, Form::Single, Changes::OnePercent)?;
+            world.catch_up(&until)?;
+        }
         Ok(world)
     }
 
@@ -45,27 +53,23 @@ impl<'a> World<'a> {
         bare::ends(&self.deployment.kafka, HEARTBEATS, self.backlog.load.partitions)
     }
 
-    /// Writes a backlog while no worker runs; from where to where it goes.
+    /// Writes a backlog while the worker is paused; from where to where it goes.
     pub fn write(&mut self, seconds: u64, form: Form, changes: Changes) -> Result<(Positions, Positions)> {
+        self.deployment.workers[self.worker].signal(Signal::STOP)?;
         let from = self.ends()?;
         product::with_record_time(&self.deployment, || self.backlog.write(seconds, form, changes))?;
         Ok((from, self.ends()?))
     }
 
-    /// Starts a worker, lets it catch up, and ends it.
+    /// Lets the worker go on until it has caught up.
     pub fn catch_up(&mut self, until: &Positions) -> Result<CaughtUp> {
-        let worker = product::start(&mut self.deployment)?;
-        let pid = self.deployment.workers[worker].pid();
-        let processes = Processes::of(self.suite.servers()?, pid)?;
-        let caught_up = product::catch_up(&self.deployment, worker, &processes, until)?;
-        product::stop(&mut self.deployment, worker)?;
-        Ok(caught_up)
+        product::catch_up(&self.deployment, self.worker, &self.processes, until)
     }
 }
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut world = World::new(suite, "catch_up", SESSIONS)?;
-    let broker = Processes::of(suite.servers()?, 0)?.broker;
+    let broker = world.processes.broker;
     let (seconds, batched_seconds) = (suite.scaled(SECONDS, 30), suite.scaled(BATCHED_SECONDS, 60));
     let (mut singles, mut batches, mut workers, mut all) = (vec![], vec![], vec![], vec![]);
     let (mut rss, mut redis) = (Vec::new(), Vec::new());
@@ -126,6 +130,7 @@ pub fn run(suite: &Suite) -> Result<()> {
     }
     suite.record("worker_us_per_heartbeat", workers)?;
     suite.record("all_us_per_heartbeat", all)?;
+    product::stop(&mut world.deployment, world.worker)?;
     suite.note(format!("worker while catching up: {:.0} MB in memory", crate::table::median(rss)));
     Ok(())
 }

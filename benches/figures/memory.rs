@@ -1,12 +1,7 @@
 //! The fold of presence alone, in a process of its own for every size: what a session takes in memory, and
 //! what a beat costs as they become more.
 
-use std::{
-    env,
-    process::Command,
-    sync::Arc,
-    time::Duration,
-};
+use std::{env, process::Command, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use heartline::{

@@ -17,7 +17,7 @@ use super::catch_up::World;
 use crate::{
     bare,
     load::{BEAT_EVERY_S, Changes, Form, HEARTBEATS},
-    product::{self, Processes},
+    product,
     real::deployment::get,
     suite::Suite,
 };
@@ -32,18 +32,16 @@ pub fn run(suite: &Suite) -> Result<()> {
     let mut world = World::new(suite, "restore", suite.scaled(SESSIONS, 10_000))?;
     let servers = suite.servers()?;
     // A worker that has just had every bucket's checkpoint taken, and then folds the beats of 30 s.
-    let worker = product::start(&mut world.deployment)?;
-    world.deployment.wait_ready(worker)?;
     thread::sleep(CHECKPOINTS);
     let (from, until) = world.write(BEAT_EVERY_S, Form::Single, Changes::None)?;
-    let processes = Processes::of(servers, world.deployment.workers[worker].pid())?;
-    product::catch_up(&world.deployment, worker, &processes, &until)?;
+    let (worker, broker) = (world.worker, world.processes.broker);
+    world.catch_up(&until)?;
     product::stop(&mut world.deployment, worker)?;
 
     let (kafka, mut rounds) = (world.deployment.kafka.clone(), Vec::new());
     for round in 0..suite.rounds() {
         let restored = restore(&mut world)?;
-        let drained = bare::batch_drain(&kafka, HEARTBEATS, &from, &until, processes.broker)?.seconds;
+        let drained = bare::batch_drain(&kafka, HEARTBEATS, &from, &until, broker)?.seconds;
         let (read, bytes) = read_blobs(servers.cql.address(), &world.deployment.keyspace)?;
         eprintln!(
             "  round {round}: restored in {restored:.2} s; drain {drained:.2} s, blobs {read:.2} s ({bytes} bytes)"
@@ -54,7 +52,7 @@ pub fn run(suite: &Suite) -> Result<()> {
 }
 
 /// Seconds from the first partition that is being opened until the last one is live.
-fn restore(world: &mut World<'_>) -> Result<f64> {
+fn restore(world: &mut World) -> Result<f64> {
     let worker = product::start(&mut world.deployment)?;
     let address = world.deployment.workers[worker].address.clone();
     let (started, mut begun) = (Instant::now(), None);
