@@ -98,11 +98,17 @@ impl Deployment {
 
     /// Starts a worker; it is not ready yet. Its log is `worker-N.log` in the folder.
     pub fn start_worker(&mut self) -> Result<usize> {
+        self.start_worker_with(&[])
+    }
+
+    /// The same with further arguments of `run`.
+    pub fn start_worker_with(&mut self, arguments: &[&str]) -> Result<usize> {
         let address = format!("127.0.0.1:{}", free_port()?);
         let log = File::create(self.folder.join(format!("worker-{}.log", self.workers.len())))?;
         let child = Command::new(BINARY)
             .args(["run", "--listen", &address, "--config"])
             .arg(&self.config)
+            .args(arguments)
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -194,6 +200,10 @@ impl Deployment {
 }
 
 impl Worker {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(self.child.id() as i32).context("a process id")?;
         kill_process(pid, signal).context("sending a signal")

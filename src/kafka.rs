@@ -37,7 +37,7 @@ pub mod config;
 mod error;
 mod context;
 mod events;
-mod native;
+pub mod native;
 mod reader;
 mod member;
 mod transactions;

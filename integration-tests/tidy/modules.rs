@@ -58,8 +58,8 @@ pub fn declared(plain: &str) -> impl Iterator<Item = &str> {
 fn is_root(path: &str) -> bool {
     match path.split('/').collect::<Vec<_>>()[..] {
         ["src", name] => ["lib.rs", "main.rs"].contains(&name),
-        ["integration-tests", name] => name == "main.rs",
-        ["benches" | "examples", _] => true,
+        ["integration-tests" | "benches", name] => name == "main.rs",
+        ["examples", _] => true,
         _ => false,
     }
 }

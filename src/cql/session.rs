@@ -93,6 +93,7 @@ impl Cql {
             return Ok(());
         }
         let _flight = self.take_off(batch.size_bytes()).await?;
+        count("write", batch.table);
         let sent = match batch.statements.as_slice() {
             [_] => self.send_single(batch).await,
             _ => self.send_batch(batch).await,
@@ -191,6 +192,7 @@ impl Cql {
         let mut page = PagingState::start();
         loop {
             let values = ReadValues { query, keys };
+            count("read", query.table);
             let answer = self.shared.session.execute_single_page(&prepared, values, page).await;
             let (result, next) = answer.map_err(|error| failed(&error))?;
             let result = result.into_rows_result().map_err(|error| unreadable(error.to_string()))?;
@@ -242,4 +244,9 @@ impl Cql {
         }
         failed(format_args!("{operation} {}", table.name), error)
     }
+}
+
+/// Every request that is sent, further pages of a read included.
+fn count(kind: &'static str, table: &Table) {
+    metrics::counter!("heartline_store_requests_total", "kind" => kind, "table" => table.name).increment(1);
 }

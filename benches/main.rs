@@ -1,0 +1,58 @@
+//! The figures: what the worker costs, measured against the client libraries that it stands on, in the same
+//! run. `cargo bench -- [NAME…] [--rounds N] [--scale F]`; README.md says how each is measured.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "measuring needs clocks, threads and an environment; the core has none"
+)]
+
+mod bare;
+mod echo;
+mod figures;
+mod load;
+mod proc;
+mod product;
+mod redis;
+mod suite;
+mod table;
+
+/// The real servers of the tests, and workers on them.
+#[path = "../integration-tests"]
+#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
+mod real {
+    pub mod deployment;
+    pub mod servers;
+}
+
+use std::process::ExitCode;
+
+use suite::{Arguments, Suite};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(problem) => {
+            eprintln!("{problem}\nusage: cargo bench -- [NAME…] [--rounds N] [--scale F]");
+            return ExitCode::from(2);
+        }
+    };
+    if let Some((child, size)) = &arguments.child {
+        return figures::run_child(child, *size);
+    }
+    let suite = Suite::new(arguments);
+    println!("{}", suite.head());
+    let mut failed = false;
+    for family in figures::FAMILIES {
+        if !family.figures.iter().any(|name| suite.wants(name)) {
+            continue;
+        }
+        eprintln!("measuring {} (load average {})", family.figures.join(", "), proc::load_average());
+        if let Err(error) = (family.run)(&suite) {
+            eprintln!("{} could not be measured: {error:#}", family.figures.join(", "));
+            failed = true;
+        }
+    }
+    println!("\n{}", suite.table());
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
