@@ -83,7 +83,7 @@ pub fn poll_drain(
                     range.begin(broker)?;
                 }
                 range.read(message.partition(), message.offset());
-                if range.records % 4_096 == 0 {
+                if range.records.is_multiple_of(4_096) {
                     heard = Instant::now();
                 }
             }

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 fn run(case: &str, count: usize) -> Result<(), String> {
     let heartbeat = beat(7, 1, "");
     match case {
-        "fold" => return fold(count),
+        "fold" => fold(count),
         // The scanner's; then one that only the judge reads.
         "heartbeat" => repeat(count, || heartbeats::decode(Some(black_box(heartbeat.as_bytes()))).is_ok()),
         "heartbeat_judged" => {
@@ -74,7 +74,7 @@ fn run(case: &str, count: usize) -> Result<(), String> {
             );
             repeat(count, || posted::decode_deliveries(Some(black_box(value.as_bytes()))).is_ok())
         }
-        _ => return Err(format!("there is no case '{case}'")),
+        _ => Err(format!("there is no case '{case}'")),
     }
 }
 
@@ -105,7 +105,8 @@ fn beat(index: usize, round: usize, more: &str) -> String {
 fn fold(count: usize) -> Result<(), String> {
     let topology = Arc::new(Topology::uniform(1, 16));
     let (retention, state_bytes_max) = (Retention::default(), STATE_BYTES_MAX);
-    let setup = Setup { topology, group: "g".into(), partition: 0, generation: 1, retention };
+    let setup =
+        Setup { topology, group: "g".into(), partition: 0, generation: 1, retention, state_bytes_max };
     let mut fold = Presence::new(setup, 0, None).map_err(|error| error.0)?;
     // Written once, so that hardly anything but the fold is counted.
     let mut values = [r#""#, r#","busy":true"#]
@@ -119,7 +120,7 @@ fn fold(count: usize) -> Result<(), String> {
         for at in 0..beats {
             // An order of its own in every round.
             let index = (at * (7_919 + 2 * round)) % SESSIONS;
-            let value = &mut values[usize::from((index + round) % 100 == 0)][index];
+            let value = &mut values[usize::from((index + round).is_multiple_of(100))][index];
             value[counter_at + 2..counter_at + 6].copy_from_slice(&digits(round));
             chunk.push(offset, time_ms, None, Some(value), Vec::new());
             offset += 1;

@@ -200,6 +200,7 @@ impl Deployment {
 }
 
 impl Worker {
+    #[allow(dead_code, reason = "the benches use this file too, and it")]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
