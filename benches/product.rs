@@ -82,8 +82,8 @@ pub fn start(deployment: &mut Deployment) -> Result<usize> {
     deployment.start_worker_with(&PRESENCE_ONLY)
 }
 
-/// A deployment whose worker may be paused while a backlog is written: its session and its transaction outlive
-/// that.
+/// A deployment whose worker may be paused while a backlog is written: its session and its transaction
+/// outlive that.
 pub fn patient_deployment(servers: &Servers, name: &str) -> Result<Deployment> {
     let deployment = Deployment::bare(servers, name, "")?;
     let config = fs::read_to_string(&deployment.config)?;
@@ -168,8 +168,8 @@ pub struct CaughtUp {
     pub rss_bytes: u64,
 }
 
-/// Lets a paused worker go on, and watches it until it has committed all up to `until` and stored its rows. What
-/// it does before its first commit is no part of it.
+/// Lets a paused worker go on, and watches it until it has committed all up to `until` and stored its rows.
+/// What it does before its first commit is no part of it.
 pub fn catch_up(
     deployment: &Deployment,
     worker: usize,

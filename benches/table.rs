@@ -44,7 +44,7 @@ const fn plain(name: &'static str, bar: Mark, aim: Mark, sides: &'static str) ->
 #[rustfmt::skip]
 pub const FIGURES: &[Figure] = &[
     ratio("heartbeats_vs_poll", AtLeast(1.10), AtLeast(1.35), "beats/s, worker / poll drain"),
-    ratio("batched_beats_vs_poll", AtLeast(4.0), AtLeast(8.0), "beats/s, worker / poll drain of single beats"),
+    ratio("batched_beats_vs_poll", AtLeast(4.0), AtLeast(8.0), "beats/s, worker / poll of single beats"),
     ratio("worker_us_per_heartbeat", AtMost(2.5), AtMost(1.6), "core-us a beat, worker / batch drain"),
     ratio("all_us_per_heartbeat", AtMost(2.5), AtMost(1.8), "the same with broker and CQL server / with broker"),
     plain("requests_per_heartbeat", AtMost(0.002), AtMost(0.001), "CQL requests a beat"),
@@ -63,9 +63,9 @@ pub const FIGURES: &[Figure] = &[
     ratio("restore_vs_floor", AtMost(1.5), AtMost(1.2), "s, worker / drain and bare read of the blobs"),
     ratio("transactions_on_vs_off", AtLeast(0.90), AtLeast(0.96), "core-us a beat, without / with transactions"),
     ratio("rows_vs_single", AtLeast(2.5), AtLeast(4.0), "rows/s, worker / loop of single inserts"),
-    ratio("rows_vs_batches_2", AtLeast(0.50), AtLeast(0.65), "core-us an entry, ready-made batches / worker"),
-    ratio("rows_vs_batches_20", AtLeast(0.70), AtLeast(0.80), "core-us an entry, ready-made batches / worker"),
-    ratio("rows_vs_batches_500", AtLeast(0.88), AtLeast(0.95), "core-us an entry, ready-made batches / worker"),
+    ratio("rows_vs_batches_2", AtLeast(0.50), AtLeast(0.65), "core-us an entry, bare batches / worker"),
+    ratio("rows_vs_batches_20", AtLeast(0.70), AtLeast(0.80), "core-us an entry, bare batches / worker"),
+    ratio("rows_vs_batches_500", AtLeast(0.88), AtLeast(0.95), "core-us an entry, bare batches / worker"),
     ratio("send_to_readable_p99_vs_echo", AtMost(1.5), AtMost(1.2), "ms, worker / two hops and an insert"),
     ratio("fairness", AtMost(3.0), AtMost(1.5), "ms, p99 during the fan-out / without it"),
     ratio("inbox_warmup_vs_steady", AtMost(2.0), AtMost(1.3), "s, warm-up / bare read of the heads"),

@@ -55,7 +55,10 @@ fn run(case: &str, count: usize) -> Result<(), String> {
         }
         "message" => {
             let value = format!(
-                r#"{{"v":1,"type":"message","conversation":"group/team","sender":"alice","client_id":"c-1","body":{}}}"#,
+                concat!(
+                    r#"{{"v":1,"type":"message","conversation":"group/team","sender":"alice","#,
+                    r#""client_id":"c-1","body":{}}}"#
+                ),
                 body()
             );
             repeat(count, || sends::decode(Some(black_box(value.as_bytes()))).is_ok())
@@ -68,7 +71,11 @@ fn run(case: &str, count: usize) -> Result<(), String> {
         "deliveries" => {
             let recipients: Vec<String> = (0..20).map(|index| format!("\"{}\"", user(index))).collect();
             let value = format!(
-                r#"{{"v":1,"type":"deliveries","messages":[{{"conversation":"group/team","seq":17,"sender":"alice","client_id":"c-1","accepted_at":1760000000000,"body":{},"recipients":[{}]}}]}}"#,
+                concat!(
+                    r#"{{"v":1,"type":"deliveries","messages":[{{"conversation":"group/team","seq":17,"#,
+                    r#""sender":"alice","client_id":"c-1","accepted_at":1760000000000,"#,
+                    r#""body":{},"recipients":[{}]}}]}}"#
+                ),
                 body(),
                 recipients.join(",")
             );

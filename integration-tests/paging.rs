@@ -2,6 +2,10 @@
 
 use std::{
     collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -28,9 +32,10 @@ fn sync_while_written(servers: &Servers) -> Result<()> {
     let worker = deployment.start_worker()?;
     deployment.wait_ready(worker)?;
     let address = deployment.workers[worker].address.clone();
+    let read = Arc::new(AtomicI64::new(0));
     let writer = {
-        let address = address.clone();
-        std::thread::spawn(move || write_all(&address))
+        let (address, read) = (address.clone(), Arc::clone(&read));
+        std::thread::spawn(move || write_all(&address, &read))
     };
     let mut reader = Reader::new(address);
     let begun = Instant::now();
@@ -38,6 +43,7 @@ fn sync_while_written(servers: &Servers) -> Result<()> {
     while reader.after < MESSAGES as i64 {
         ensure!(begun.elapsed() < LIMIT, "only {} of {MESSAGES} came", reader.after);
         reader.page()?;
+        read.store(reader.after, Ordering::Release);
         pages += 1;
         if !writer.is_finished() {
             last_while_written = reader.after;
@@ -59,8 +65,13 @@ fn sync_while_written(servers: &Servers) -> Result<()> {
     })
 }
 
-fn write_all(address: &str) -> Result<()> {
+/// Writes everything; the second half only once the reader has begun, however slow the machine is.
+fn write_all(address: &str, read: &AtomicI64) -> Result<()> {
     for first in (0..MESSAGES).step_by(50) {
+        if first == MESSAGES / 2 {
+            let some = || Ok((read.load(Ordering::Acquire) > PAGE as i64).then_some(()));
+            until("the reader has begun", LIMIT, some)?;
+        }
         let messages: Vec<Value> = (first..first + 50)
             .map(|number| {
                 let conversation = format!("group/g-{}", number % CONVERSATIONS);

@@ -217,7 +217,10 @@ fn other_shape(servers: &Servers) -> Result<()> {
     let deployment = Deployment::bare(servers, "other_shape", "")?;
     let shipped = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/topology.toml"))?;
     // As an older version, or a person, might have made them.
-    let former = shipped.replacen("partitions = 8", "partitions = 4", 1).replace("\"7d\"", "\"1d\"");
+    let presence = shipped.find("[topics.presence]").context("the topic")?;
+    let (before, after) = shipped.split_at(presence);
+    let after = after.replacen("\"7d\"", "\"1d\"", 1);
+    let former = format!("{}{after}", before.replacen("partitions = 8", "partitions = 4", 1));
     let file = deployment.folder.join("former.toml");
     fs::write(&file, former)?;
     let former = file.to_str().context("a path")?;

@@ -1,5 +1,5 @@
-//! Reading a database partition page by page, all as of one moment: every page comes with the partition's static
-//! cells, and pages of different moments are thrown away.
+//! Reading a database partition page by page, all as of one moment: every page comes with the partition's
+//! static cells, and pages of different moments are thrown away.
 
 use crate::{
     limits::PAGE_ROWS_MAX,

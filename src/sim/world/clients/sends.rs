@@ -68,7 +68,8 @@ impl Message {
     fn to_json(&self, random: &mut Rng) -> String {
         let Self { conversation, sender, client_id, body, recipients, members_only } = self;
         let mut json = format!(
-            r#"{{"v":1,"type":"message","conversation":"{conversation}","sender":"{sender}","client_id":"{client_id}""#
+            r#"{{"v":1,"type":"message","conversation":"{conversation}","sender":"{sender}",
+               "client_id":"{client_id}""#
         );
         if let Some(recipients) = recipients {
             let _ = write!(json, r#","recipients":[{}]"#, recipients.join(", "));
@@ -94,7 +95,8 @@ impl Change {
     fn to_json(&self) -> String {
         let Self { conversation, by, client_id, add, remove } = self;
         let mut json = format!(
-            r#"{{"v":1,"type":"members","conversation":"{conversation}","by":"{by}","client_id":"{client_id}""#
+            r#"{{"v":1,"type":"members","conversation":"{conversation}","by":"{by}",
+               "client_id":"{client_id}""#
         );
         for (name, users) in [("add", add), ("remove", remove)] {
             if let Some(users) = users {
@@ -130,7 +132,8 @@ pub(super) fn faulty_send(random: &mut Rng, mut message: Message) -> Vec<u8> {
     let (sender, client_id) = (message.sender.clone(), message.client_id.clone());
     let change = |conversation: &str, rest: &str| {
         format!(
-            r#"{{"v":1,"type":"members","conversation":"{conversation}","by":"{sender}","client_id":"{client_id}"{rest}}}"#
+            r#"{{"v":1,"type":"members","conversation":"{conversation}","by":"{sender}",
+               "client_id":"{client_id}"{rest}}}"#
         )
     };
     let json = match random.u32(0..18) {
