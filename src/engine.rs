@@ -28,6 +28,7 @@ use std::{
 
 use crate::{
     log::{AssignmentId, LogCommand, LogEvent, PartitionId, RequestId, TopicDescription},
+    mutant::{self, Mutant},
     processor::{Fold, Retention, Setup},
     record::beacon::Parameters,
     store::{StoreCommand, StoreEvent},
@@ -399,7 +400,7 @@ impl<F: Fold> Engine<F> {
         let paused = now.boot_ms - self.now.boot_ms > self.config.session_timeout_ms;
         self.now = now;
         if paused && !self.tasks.is_empty() {
-            self.unproved = true;
+            self.unproved = !mutant::is(Mutant::OwnershipNotProved);
             self.trouble("this pod stood still for longer than its session timeout; it proves its ownership");
         } else if paused && !self.openings.is_empty() {
             self.drop_partitions();

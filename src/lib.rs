@@ -3,6 +3,7 @@
 pub mod id;
 pub mod fnv;
 pub mod limits;
+pub mod mutant;
 pub mod topology;
 pub mod log;
 pub mod store;

@@ -7,6 +7,7 @@ use crate::{
     effect::Output,
     limits::PART_ROWS_MAX,
     log::{Chunk, FetchId, Offset, PartitionId},
+    mutant::{self, Mutant},
     processor::{Checkpoint, Fold, RestoreError, Step},
     store::{Query, Row},
     table::Stage,
@@ -131,13 +132,14 @@ impl<F: Fold> Task<F> {
         checkpoints: Checkpoints,
     ) -> Self {
         let buckets = fold.buckets();
+        let position = if mutant::is(Mutant::RestoredAtCommitted) { start.committed } else { start.stored };
         Self {
             partition,
             fetch,
             committed: start.committed,
-            position: start.stored,
+            position,
             stored_rows: start.stored,
-            open: Part::new(start.base_us, start.stored),
+            open: Part::new(start.base_us, position),
             start,
             fold,
             counts: Counts::default(),
@@ -179,7 +181,8 @@ impl<F: Fold> Task<F> {
 
     /// Takes records that were read; those of an older fetch are ignored.
     pub fn enqueue(&mut self, chunk: Chunk) {
-        if chunk.fetch == self.fetch && self.halted.is_none() && !chunk.is_empty() {
+        let current = chunk.fetch == self.fetch || mutant::is(Mutant::StaleChunkFolded);
+        if current && self.halted.is_none() && !chunk.is_empty() {
             self.queued_bytes += chunk.size_bytes();
             self.queue.push_back(chunk);
         }
@@ -203,7 +206,9 @@ impl<F: Fold> Task<F> {
                     self.cursor += 1;
                     continue;
                 }
-                let live = record.offset >= self.committed;
+                let inclusive = mutant::is(Mutant::CommittedReadAsInclusive);
+                let live = record.offset >= self.committed + i64::from(inclusive)
+                    || mutant::is(Mutant::PublishedBelowCommitted);
                 self.open.output.begin(record.offset, live);
                 let counts = &mut self.open.counts;
                 match self.fold.fold(&record, &mut self.open.output) {

@@ -13,6 +13,7 @@ use crate::{
         AssignmentId, Committed, ErrorClass, LogCommand, LogError, Member, PartitionId, RequestId,
         TopicDescription,
     },
+    mutant::{self, Mutant},
     processor::Fold,
     store::Row,
     table::progress::owners_query,
@@ -51,7 +52,9 @@ type OffsetsAnswer = Result<Vec<(PartitionId, Option<Committed>)>, LogError>;
 
 impl<F: Fold> Engine<F> {
     pub(super) fn assigned(&mut self, id: AssignmentId, member: String, partitions: Vec<PartitionId>) {
-        self.drop_partitions();
+        if !mutant::is(Mutant::FormerPartitionsKept) {
+            self.drop_partitions();
+        }
         self.revoking = false;
         self.assignment = Some(super::Assignment { id, member, partitions });
         self.unproved = false;
@@ -102,7 +105,8 @@ impl<F: Fold> Engine<F> {
         let request = self.next_id();
         let limit_ms = self.config.pace.stable_read_ms;
         self.claim = Some(Claim::Stable(request));
-        self.read_offsets(request, true, limit_ms);
+        let stable = !mutant::is(Mutant::UnstableOffsetsTakenOver);
+        self.read_offsets(request, stable, limit_ms);
     }
 
     fn read_offsets(&mut self, request: RequestId, stable: bool, limit_ms: u64) {
@@ -129,6 +133,9 @@ impl<F: Fold> Engine<F> {
                 if error.class == ErrorClass::Fatal {
                     return self.fatal(error.message);
                 }
+                if mutant::is(Mutant::FenceByNameSkipped) {
+                    return self.claim_again(RETRY_MS);
+                }
                 let request = self.next_id();
                 self.claim = Some(Claim::Unstable(request));
                 self.read_offsets(request, false, UNSTABLE_READ_MS);
@@ -151,7 +158,8 @@ impl<F: Fold> Engine<F> {
 
     pub(super) fn owners_read(&mut self, rows: &[Row]) {
         let Some(Claim::Owners { unanswered, names }) = &mut self.claim else { return };
-        names.extend(rows.iter().filter_map(|row| row.clustering.first()?.as_text().map(str::to_owned)));
+        let found = rows.iter().filter_map(|row| row.clustering.first()?.as_text().map(str::to_owned));
+        names.extend(found.filter(|_| !mutant::is(Mutant::OwnersTableIgnored)));
         *unanswered -= 1;
         if *unanswered == 0 {
             let names = std::mem::take(names);
@@ -173,7 +181,7 @@ impl<F: Fold> Engine<F> {
         let mut names = std::mem::take(names);
         match result {
             Ok(members) => {
-                for member in members {
+                for member in members.iter().filter(|_| !mutant::is(Mutant::LivingMemberFenced)) {
                     names.remove(&member.client_id);
                 }
                 names.remove(&self.config.name);

@@ -12,6 +12,7 @@ use crate::{
         Committed, ErrorClass, LogCommand, LogError, Member, PartitionId, Transaction, TransactionOutcome,
         TransactionStep,
     },
+    mutant::{self, Mutant},
     processor::Fold,
     task::{Task, metadata::OffsetMetadata, opening::Start},
 };
@@ -145,7 +146,8 @@ impl<F: Fold> Engine<F> {
             .filter(|(_, part)| part.fresh > 0)
             .filter_map(|(partition, part)| {
                 let task = self.tasks.get(partition)?;
-                Some((*partition, self.commit_of(*partition, task, part.position)))
+                let inclusive = mutant::is(Mutant::LastRecordCommittedAsPosition);
+                Some((*partition, self.commit_of(*partition, task, part.position - i64::from(inclusive))))
             })
             .collect();
         let records: Vec<_> =
@@ -158,6 +160,13 @@ impl<F: Fold> Engine<F> {
         let mut steps = vec![TransactionStep::Offsets(offsets)];
         if !records.is_empty() {
             steps.push(TransactionStep::Records(records));
+        }
+        if mutant::is(Mutant::RecordsBeforeOffsets) {
+            steps.reverse();
+        }
+        if mutant::is(Mutant::RowsBeforeTheCommit) {
+            self.send(Purpose::Idle, steps);
+            return self.batch_committed(number, parts);
         }
         self.send(Purpose::Batch { number, parts }, steps);
     }
@@ -181,7 +190,10 @@ impl<F: Fold> Engine<F> {
 
     fn commit_of(&self, partition: PartitionId, task: &Task<F>, offset: i64) -> Committed {
         let (stored, resume) = match self.progress.get(&partition) {
-            Some(pace) => (pace.stated.0, pace.stated.1.clone()),
+            Some(pace) => {
+                let written = pace.writing.as_ref().filter(|_| mutant::is(Mutant::MetadataAheadOfTheRow));
+                written.unwrap_or(&pace.stated).clone()
+            }
             None => (task.start.stored, task.start.resume.clone()),
         };
         Committed { offset, metadata: self.metadata(&task.start, stored, resume) }
@@ -216,18 +228,30 @@ impl<F: Fold> Engine<F> {
                 Some(Purpose::Idle) | None => {}
             },
             TransactionOutcome::Aborted { reason } => {
-                if purpose.is_some() {
+                if purpose.is_some() && !mutant::is(Mutant::AbortForgotten) {
                     self.restore(&format!("a transaction was aborted: {reason}"));
                 }
             }
             TransactionOutcome::Fenced { reason } => {
                 self.replace_producer(&format!("fenced: {reason}"));
+                if mutant::is(Mutant::FencedProducerReused) {
+                    self.producer = Producer::Open;
+                }
                 let request = self.next_id();
                 self.fence_question = Some(request);
                 self.log(LogCommand::ListMembers { request });
             }
             TransactionOutcome::Unclear { reason } => {
+                let committed = purpose.filter(|_| mutant::is(Mutant::UnclearTakenForCommitted));
+                if let Some(Purpose::Batch { number, parts }) = committed {
+                    self.batch_committed(number, parts);
+                    self.producer = Producer::Closed { retry_at_ms: self.now.boot_ms };
+                    return;
+                }
                 self.replace_producer(&format!("a transaction's end is not known: {reason}"));
+                if mutant::is(Mutant::TaintedProducerReused) {
+                    self.producer = Producer::Open;
+                }
             }
             TransactionOutcome::Fatal { reason } => self.fatal(reason),
         }

@@ -7,6 +7,7 @@ use super::{Command, Engine};
 use crate::{
     effect::Refresh,
     log::{PartitionId, RequestId},
+    mutant::{self, Mutant},
     processor::Fold,
     store::{Query, Row, StoreCommand, StoreError, StoreErrorClass, WriteBatch},
     table::Stage,
@@ -196,6 +197,9 @@ impl<F: Fold> Engine<F> {
 
     /// Forgets every question about partitions; answers that still come are nobody's.
     pub(super) fn forget_requests(&mut self) {
+        if mutant::is(Mutant::StaleAnswerTaken) {
+            return;
+        }
         self.pending.clear();
         self.retries.clear();
         self.held.clear();

@@ -5,6 +5,7 @@ use super::{Engine, requests::Question};
 use crate::{
     effect::Refresh,
     log::{Offset, PartitionId},
+    mutant::{self, Mutant},
     processor::{Checkpoint, Fold, Refreshed},
     store::{Query, Row, Select, WriteBatch},
     table::{
@@ -36,7 +37,7 @@ pub(super) struct ProgressPace {
     next_at_ms: i64,
     /// The position of the last row written: the next needs a greater one, as its timestamp does.
     position: Offset,
-    writing: Option<(Offset, Option<String>)>,
+    pub(super) writing: Option<(Offset, Option<String>)>,
 }
 
 impl ProgressPace {
@@ -129,7 +130,7 @@ impl<F: Fold> Engine<F> {
             for chunk in chunks {
                 self.write(partition, Question::CheckpointChunk { bucket }, chunk);
             }
-            if count == 0 {
+            if count == 0 || mutant::is(Mutant::HeaderWithItsChunks) {
                 self.write_header(partition, bucket);
             }
         }
@@ -168,7 +169,13 @@ impl<F: Fold> Engine<F> {
                 continue;
             }
             let (stored, resume) = match task.checkpoints.restore_point() {
+                Some((stored, _)) if mutant::is(Mutant::ResumeOfTheMoment) => {
+                    (stored, Some(task.fold.resume()))
+                }
                 Some((stored, resume)) => (stored, resume.map(str::to_owned)),
+                None if mutant::is(Mutant::StoredFollowsCommitted) => {
+                    (task.committed, Some(task.fold.resume()))
+                }
                 None => (task.stored_rows, Some(task.fold.resume())),
             };
             pace.position = task.stored_rows;

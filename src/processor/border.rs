@@ -7,6 +7,7 @@ use super::{Setup, Step};
 use crate::{
     effect::Output,
     log::{Header, OutRecord, PartitionId, RecordRef},
+    mutant::{self, Mutant},
     record::{
         Reason, Refusal,
         dead_letter::{Sender, dead_letter},
@@ -26,7 +27,8 @@ pub(super) fn send_on(
     partition: PartitionId,
     output: &mut Output,
 ) -> Step {
-    if record.headers.iter().any(|header| header.name == FORWARDED) {
+    let again = mutant::is(Mutant::ForwardedAgain);
+    if record.headers.iter().any(|header| header.name == FORWARDED) && !again {
         let message = format!(
             "the record belongs to partition {partition} and was forwarded once already: \
              the topic's partition count is not the one in the topology"

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     effect::Output,
     log::{Offset, RecordRef},
+    mutant::{self, Mutant},
     record::{
         Reason, Refusal,
         dead_letter::Sender,
@@ -87,7 +88,7 @@ impl Fold for Conversation {
             return border::send_on(&self.setup, Topic::Sends, record, partition, output);
         }
         let Some(state) = self.states.get(conversation) else { return Step::Wanting };
-        if record.offset < state.head.origin {
+        if state.includes(record.offset) {
             return Step::Filtered;
         }
         match &input {
@@ -104,7 +105,9 @@ impl Fold for Conversation {
                 self.states.resize(&*conversation, size_bytes);
             }
         }
-        self.fanout.close(output);
+        if !mutant::is(Mutant::DeliveriesHeldOver) {
+            self.fanout.close(output);
+        }
     }
 
     fn held_back_bytes(&self) -> usize {
@@ -121,7 +124,7 @@ impl Fold for Conversation {
             }
             match (self.states.get(conversation), &input) {
                 (None, _) => wanted.conversation(conversation, self.fetches.get(conversation)),
-                (Some(state), SendInput::Message(message)) if record.offset >= state.head.origin => {
+                (Some(state), SendInput::Message(message)) if !state.includes(record.offset) => {
                     let key = sent_clustering(&message.sender, &message.client_id);
                     if state.wants(&key, record.time_ms) {
                         wanted.sent(conversation, state.head.latest_seq + 1, key);
@@ -185,7 +188,9 @@ impl Conversation {
             Known::Same => return Step::Applied,
             Known::Other(seq) => Some(conflict("message", &seq.to_string())),
             Known::New
-                if message.members_only && !state.is_member(&message.conversation, &message.sender) =>
+                if message.members_only
+                    && !state.is_member(&message.conversation, &message.sender)
+                    && !mutant::is(Mutant::MembersOnlyIgnored) =>
             {
                 let text = "`members_only`: the sender is no member of the conversation";
                 Some(Refusal::new(Reason::NotMember, text))
@@ -194,18 +199,22 @@ impl Conversation {
         };
         if let Some(refusal) = refusal {
             state.forget_absent(&key);
+            state.head.latest_seq += i64::from(mutant::is(Mutant::NumberBurnedByRefusal));
             self.refuse(record, &refusal, &[], sender, output);
             return Step::DeadLettered;
         }
         state.number(record, message, (key, hash), setup.retention.history_s, output);
-        if output.publishing() {
+        if output.publishing() || mutant::is(Mutant::DeliveredBelowCommitted) {
             fanout.message(setup, state, record, message, output);
         }
         changed.insert((&*message.conversation).into());
         if !message.refused.is_empty() {
             let text = format!("{} recipients cannot be used; the others got theirs", message.refused.len());
             let refusal = Refusal::new(Reason::Recipients, text);
-            self.refuse(record, &refusal, &message.refused, sender, output);
+            let each = if mutant::is(Mutant::LetterPerRecipient) { 1 } else { message.refused.len() };
+            for refused in message.refused.chunks(each) {
+                self.refuse(record, &refusal, refused, sender, output);
+            }
         }
         Step::Applied
     }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     effect::Output,
     log::{Offset, OutRecord, RecordRef},
+    mutant::{self, Mutant},
     record::{
         cursor::CursorRecord,
         dead_letter::Sender,
@@ -109,6 +110,7 @@ impl Fold for Cursor {
                 .transpose()
                 .map_err(|error| RestoreError(format!("{error}; restore a newer backup of the table")))?;
             let size_bytes = user.len() + conversation.len() + size_of::<i64>();
+            let row = row.filter(|_| !mutant::is(Mutant::CursorRowIgnored));
             let position = row.map_or(0, |row| row.position);
             self.positions.insert((user.clone(), conversation.clone()), position, size_bytes, self.batch);
         }
@@ -139,7 +141,7 @@ impl Cursor {
         output: &mut Output,
     ) -> bool {
         let Some(known) = self.positions.get_mut(&key(user, conversation), self.batch) else { return false };
-        if position <= *known {
+        if position <= *known && !(position < *known && mutant::is(Mutant::CursorGoesBack)) {
             return false;
         }
         *known = position;

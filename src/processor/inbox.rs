@@ -15,6 +15,7 @@ use crate::{
     effect::Output,
     limits::INLINE_BODY_BYTES,
     log::{Offset, OutRecord, RecordRef},
+    mutant::{self, Mutant},
     record::{
         Reason, Refusal,
         dead_letter::Sender,
@@ -196,12 +197,15 @@ impl Inbox {
             let mut first = true;
             for Placed { bucket: number, recipient } in placed {
                 let Some(bucket) = self.buckets.get_mut(number, self.batch) else { continue };
-                if record.offset < bucket.row.origin {
+                if record.offset < bucket.row.origin && !mutant::is(Mutant::InboxOriginIgnored) {
                     continue;
                 }
                 touched.insert(*number);
                 let Numbered { seq, new } = bucket.add(*number, &arrival, posted, recipient, output);
                 self.held_back_bytes += new;
+                if mutant::is(Mutant::OriginBeforeTheRest) {
+                    bucket.row.origin = output.origin();
+                }
                 if let Some(writer) = &mut writer {
                     if std::mem::take(&mut first) {
                         writer.message(posted);
@@ -245,7 +249,7 @@ struct Arrival<'a> {
 
 /// The body that an entry carries itself.
 fn inline_body<'a>(posted: &'a Posted<'_>) -> Option<&'a str> {
-    (posted.body.len() <= INLINE_BODY_BYTES).then_some(posted.body)
+    (posted.body.len() <= INLINE_BODY_BYTES || mutant::is(Mutant::LargeBodyInlined)).then_some(posted.body)
 }
 
 fn misplaced(recipient: &str) -> Refusal {

@@ -2,6 +2,8 @@
 
 use std::{borrow::Borrow, collections::BTreeMap};
 
+use crate::mutant::{self, Mutant};
+
 /// Bytes that a key's bookkeeping takes beside key and value, about.
 const ENTRY_BYTES: usize = 64;
 
@@ -88,7 +90,7 @@ impl<K: Ord, V> Keyed<K, V> {
         let mut idle: Vec<(u64, K)> = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.used <= batch)
+            .filter(|(_, entry)| entry.used <= batch || mutant::is(Mutant::KeyLeavesBeforeAcknowledgement))
             .map(|(key, entry)| (entry.used, key.clone()))
             .collect();
         idle.sort_unstable();

@@ -3,6 +3,7 @@
 
 use crate::{
     limits::PAGE_ROWS_MAX,
+    mutant::{self, Mutant},
     store::{Query, Row, Select},
     table::{CellError, Value},
 };
@@ -65,6 +66,7 @@ impl<H: PartialEq> Pages<H> {
             self.last = last.clustering.first().cloned();
         }
         let full = matches!(&query.select, Select::Page { limit, .. } if rows.len() >= *limit as usize);
+        let full = full && !mutant::is(Mutant::FirstPageOnly);
         let unchecked = begun && !self.checking;
         self.checking |= unchecked && !full;
         Ok((if full || unchecked { Progress::More } else { Progress::Whole }, rows))

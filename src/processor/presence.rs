@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::{
     effect::{Output, Refresh},
     log::{Offset, RecordRef},
+    mutant::{self, Mutant},
     processor::{Checkpoint, Fold, FoldStats, Refreshed, RestoreError, SeenBeacon, Setup, Step, border},
     record::{
         Reason, Refusal,
@@ -171,7 +172,7 @@ impl Presence {
     }
 
     fn fold_beacon(&mut self, record: &RecordRef<'_>, beacon: &Beacon<'_>, output: &mut Output) -> Step {
-        if *beacon.group != *self.setup.group {
+        if *beacon.group != *self.setup.group && !mutant::is(Mutant::OtherGroupCounted) {
             return Step::Filtered;
         }
         if beacon.parameters.fold_version != FOLD_VERSION {
@@ -210,7 +211,7 @@ impl Presence {
         let Self { setup, clock, buckets, batch, .. } = self;
         let now = now(record, clock, *batch);
         let mut step = Step::Filtered;
-        for bucket in buckets.iter_mut().filter(|bucket| bucket.origin <= record.offset) {
+        for bucket in buckets.iter_mut().filter(|bucket| !bucket.includes(record.offset)) {
             carry_out(bucket, &now);
             bucket.settle(&now, setup, output);
             step = Step::Applied;
@@ -227,7 +228,7 @@ impl Presence {
         };
         let Self { setup, clock, buckets, batch, .. } = self;
         let bucket = &mut buckets[bucket];
-        if record.offset < bucket.origin {
+        if bucket.includes(record.offset) {
             return Step::Filtered;
         }
         let Some(user) = bucket.people.find_user(hash, user) else { return Step::Wanting };
@@ -244,7 +245,7 @@ impl Presence {
         }
         let (mut parts, refused) = self.routing.parts(input);
         let any = !parts.is_empty();
-        parts.retain(|part| self.buckets[part.bucket].origin <= record.offset);
+        parts.retain(|part| !self.buckets[part.bucket].includes(record.offset));
         for part in &mut parts {
             let user = routing::user_of(&part.act);
             let Some(user) = self.buckets[part.bucket].people.find_user(part.hash, user) else {

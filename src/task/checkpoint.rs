@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::opening::HaltReason;
 use crate::{
     log::Offset,
+    mutant::{self, Mutant},
     processor::Checkpoint,
     store::{Query, Row, WriteBatch},
     table::checkpoint::{SlotHeader, assemble, checkpoint_writes, chunks_query, headers_query},
@@ -59,6 +60,9 @@ impl BucketLoad {
                 let headers = rows.iter().filter_map(SlotHeader::from_row);
                 self.candidates = headers.filter(|header| header.base_us == self.base_us).collect();
                 self.candidates.sort_by_key(|header| header.origin);
+                if mutant::is(Mutant::OlderSlotCounts) {
+                    self.candidates.reverse();
+                }
                 if self.candidates.is_empty() {
                     return LoadStep::Loaded(None);
                 }
@@ -152,24 +156,30 @@ impl Checkpoints {
         checkpoint: &Checkpoint,
         base_us: i64,
     ) -> (Vec<WriteBatch>, WriteBatch) {
-        let newest = self.stored.get(&bucket).and_then(|stored| stored.slot);
-        let slot = newest.map_or(0, |slot| 1 - slot);
-        checkpoint_writes(bucket, slot, base_us, checkpoint)
+        checkpoint_writes(bucket, self.next_slot(bucket), base_us, checkpoint)
     }
 
     /// The header of a checkpoint is acknowledged.
     pub fn stored(&mut self, bucket: u32, checkpoint: Checkpoint) {
         self.busy.remove(&bucket);
-        let newest = self.stored.get(&bucket).and_then(|stored| stored.slot);
-        let slot = Some(newest.map_or(0, |slot| 1 - slot));
+        let slot = Some(self.next_slot(bucket));
         let resume = Some(checkpoint.resume);
         self.stored.insert(bucket, Stored { slot, origin: checkpoint.origin, resume });
+    }
+
+    fn next_slot(&self, bucket: u32) -> i32 {
+        let newest = self.stored.get(&bucket).and_then(|stored| stored.slot);
+        newest.map_or(0, |slot| if mutant::is(Mutant::OneSlotOnly) { slot } else { 1 - slot })
     }
 
     /// The position that a successor may restore at, with what its fold needs there: the least origin.
     #[must_use]
     pub fn restore_point(&self) -> Option<(Offset, Option<&str>)> {
-        let least = self.stored.values().min_by_key(|stored| stored.origin)?;
+        let least = if mutant::is(Mutant::StoredAtTheGreatestOrigin) {
+            self.stored.values().max_by_key(|stored| stored.origin)?
+        } else {
+            self.stored.values().min_by_key(|stored| stored.origin)?
+        };
         Some((least.origin, least.resume.as_deref()))
     }
 }

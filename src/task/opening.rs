@@ -6,6 +6,7 @@ use thiserror::Error;
 use super::metadata::OffsetMetadata;
 use crate::{
     log::{Bounds, Committed, Offset, PartitionId, TopicDescription},
+    mutant::{self, Mutant},
     table::progress::ProgressRow,
     topology::Topic,
 };
@@ -157,14 +158,18 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
     let Some(committed) = facts.committed else {
         return match facts.row {
             Some(row) => Decision::Halt(HaltReason::OffsetMissing { stored: row.stored }),
-            None => Decision::Claim(Start {
-                committed: facts.bounds.first,
-                stored: facts.bounds.first,
-                first: facts.bounds.first,
-                generation: 1,
-                base_us: facts.wall_us,
-                resume: None,
-            }),
+            None => {
+                let start = Start {
+                    committed: facts.bounds.first,
+                    stored: facts.bounds.first,
+                    first: facts.bounds.first,
+                    generation: 1,
+                    base_us: facts.wall_us,
+                    resume: None,
+                };
+                let unclaimed = mutant::is(Mutant::RowWithoutItsClaim);
+                if unclaimed { Decision::WriteRow(start) } else { Decision::Claim(start) }
+            }
         };
     };
     let Some(metadata) = metadata else {
@@ -175,7 +180,7 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
         stored: metadata.stored,
         first: metadata.start,
         generation: metadata.generation,
-        base_us: metadata.base_us,
+        base_us: if mutant::is(Mutant::BaseFromTheClock) { facts.wall_us } else { metadata.base_us },
         resume: metadata.resume,
     };
     if let Some(reason) = objection(facts, &start, &metadata.topic_id) {
@@ -241,6 +246,7 @@ fn objection(facts: &Facts<'_>, start: &Start, topic_id: &str) -> Option<HaltRea
             return Some(HaltReason::RowMissing { stored: start.stored });
         }
         None => {}
+        Some(_) if mutant::is(Mutant::ProgressRowIgnored) => {}
         Some(row) => {
             if row.partitions as u32 != facts.topic.partitions {
                 let found = facts.topic.partitions;

@@ -14,6 +14,7 @@ use crate::{
     effect::{Refresh, RowWrite},
     limits::STORE_BATCH_BYTES_MAX,
     log::Offset,
+    mutant::{self, Mutant},
     processor::Checkpoint,
     store::WriteBatch,
     table::{Stage, Value, Writing},
@@ -75,7 +76,13 @@ impl Ledger {
         let refreshes = output.refreshes.into();
         let owed = Owed { position, as_of_ms, waiting, unacknowledged, refreshes, checkpoints };
         self.batches.insert(batch, owed);
-        self.release()
+        let mut released = self.release();
+        if mutant::is(Mutant::CheckpointBeforeItsRows)
+            && let Some(owed) = self.batches.get_mut(&batch)
+        {
+            released.checkpoints.append(&mut owed.checkpoints);
+        }
+        released
     }
 
     /// The store acknowledged one of a batch's writes of this stage.
@@ -105,13 +112,19 @@ impl Ledger {
         for (batch, owed) in &mut self.batches {
             let unfinished = owed.unacknowledged.iter().position(|count| *count > 0);
             highest = highest.min(unfinished.unwrap_or(STAGES));
+            if mutant::is(Mutant::HeadsBeforeEarlierEntries) {
+                highest = unfinished.unwrap_or(STAGES);
+            }
+            if mutant::is(Mutant::HeadsWithTheirEntries) {
+                highest = STAGES;
+            }
             for waiting in owed.waiting.iter_mut().take(highest + 1) {
                 for write in waiting.drain(..) {
                     self.waiting_bytes -= write.size_bytes();
                     released.writes.push((*batch, write));
                 }
             }
-            if unfinished == Some(LAST) {
+            if unfinished == Some(LAST) && !mutant::is(Mutant::HeadsOfSeveralBatches) {
                 highest = highest.min(LAST - 1);
             }
         }
@@ -122,13 +135,14 @@ impl Ledger {
     /// refresh only when everything below is in the store.
     fn settle(&mut self, released: &mut Released) {
         while let Some(mut first) = self.batches.first_entry() {
-            if first.get().unacknowledged.iter().any(|count| *count > 0) {
+            let early = mutant::is(Mutant::RefreshBeforeEarlierRows) && !first.get().refreshes.is_empty();
+            if first.get().unacknowledged.iter().any(|count| *count > 0) && !early {
                 break;
             }
             let batch = *first.key();
             let round = next_round(&mut first.get_mut().refreshes);
             if !round.is_empty() {
-                first.get_mut().unacknowledged[REFRESHED as usize] = round.len();
+                first.get_mut().unacknowledged[REFRESHED as usize] += round.len();
                 released.refreshes.extend(round.into_iter().map(|refresh| (batch, refresh)));
                 break;
             }
@@ -181,6 +195,11 @@ fn database_batches(rows: Vec<RowWrite>) -> Vec<WriteBatch> {
             }
             size_bytes += statement.size_bytes();
             batch.statements.push(statement);
+        }
+        if mutant::is(Mutant::TimestampPerBatch) {
+            let last_us = batch.statements.iter().map(|statement| statement.timestamp_us).max();
+            let statements = batch.statements.iter_mut();
+            statements.for_each(|one| one.timestamp_us = last_us.unwrap_or(one.timestamp_us));
         }
         batches.push(batch);
     }

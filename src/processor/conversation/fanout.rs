@@ -8,6 +8,7 @@ use crate::{
     id::{ConversationId, parse_conversation},
     limits::{DELIVERIES_BYTES_MAX, RECIPIENTS_MAX},
     log::{OutRecord, PartitionId, RecordRef},
+    mutant::{self, Mutant},
     processor::Setup,
     record::{
         posted::{DeliveriesWriter, Posted},
@@ -52,11 +53,13 @@ impl Fanout {
         match (&message.recipients, parse_conversation(&message.conversation)) {
             (Some(recipients), _) => {
                 recipients.iter().for_each(|user| name(user));
-                name(&message.sender);
+                if !mutant::is(Mutant::SenderLeftOut) {
+                    name(&message.sender);
+                }
             }
             (None, Ok(ConversationId::Direct(a, b))) => [a, b].into_iter().for_each(name),
             (None, _) => {
-                if !state.members.contains(&message.sender) {
+                if !state.members.contains(&message.sender) || mutant::is(Mutant::DuplicateRecipientKept) {
                     name(&message.sender);
                 }
                 for (partition, users) in state.members.by_partition() {

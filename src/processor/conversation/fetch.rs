@@ -7,6 +7,7 @@ use super::{
     state::State,
 };
 use crate::{
+    mutant::{self, Mutant},
     processor::{
         Setup,
         pages::{Pages, Progress},
@@ -50,7 +51,9 @@ impl Fetch {
                 }
                 Some(Entry::Recent { by, client_id }) => {
                     let (at_ms, hash) = Entry::read_cells(&row.cells)?;
-                    self.recent.add((by.into(), client_id.into()), at_ms, hash);
+                    if !mutant::is(Mutant::ChangesForgottenOnTakeover) {
+                        self.recent.add((by.into(), client_id.into()), at_ms, hash);
+                    }
                 }
                 None => {}
             }
@@ -94,7 +97,8 @@ impl Wanted {
     /// What was sent under an id, in the two blocks in which it counts.
     pub fn sent(&mut self, conversation: &str, next: i64, key: Box<[Value]>) {
         let block = block_of(next);
-        for block in (block - 1).max(0)..=block {
+        let first = if mutant::is(Mutant::FormerBlockForgotten) { block } else { (block - 1).max(0) };
+        for block in first..=block {
             self.sent.entry((conversation.into(), block)).or_default().insert(key.clone());
         }
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     limits::{BLOCK_MESSAGES, IDEMPOTENCE_MS},
+    mutant::{self, Mutant},
     store::{Query, Row, Select},
     table::{
         CellError, Value,
@@ -52,7 +53,8 @@ impl Sent {
     /// Whether the id's rows must be read before a message under it can be numbered `next`.
     pub fn wants(&self, key: &[Value], next: i64, time_ms: i64) -> bool {
         let counts = self.loaded_seq >= first_that_counts(next)
-            && time_ms.saturating_sub(self.loaded_at_ms) <= IDEMPOTENCE_MS;
+            && time_ms.saturating_sub(self.loaded_at_ms) <= IDEMPOTENCE_MS
+            && !mutant::is(Mutant::SentForgottenOnTakeover);
         self.loaded_seq > 0 && counts && !self.known.contains_key(key) && !self.absent.contains(key)
     }
 
@@ -63,7 +65,7 @@ impl Sent {
         }
         match self.known.get(key) {
             Some(sent) if !counts(sent, next, time_ms) => Known::New,
-            Some(sent) if sent.hash == hash => Known::Same,
+            Some(sent) if sent.hash == hash || mutant::is(Mutant::ConflictAccepted) => Known::Same,
             Some(sent) => Known::Other(sent.seq),
             None => Known::New,
         }
@@ -97,7 +99,8 @@ impl Sent {
             let row = rows.iter().find(|row| row.clustering == *key);
             let row = row.map(|row| SentRow::from_cells(&row.cells)).transpose()?;
             let newest = self.known.get(key).map_or(0, |sent| sent.seq);
-            match row.filter(|row| row.seq <= self.loaded_seq && row.seq > newest) {
+            let future = mutant::is(Mutant::SentOfTheFuture);
+            match row.filter(|row| (row.seq <= self.loaded_seq || future) && row.seq > newest) {
                 Some(row) => {
                     self.absent.remove(key);
                     self.by_seq.remove(&newest);
@@ -124,5 +127,6 @@ fn first_that_counts(next: i64) -> i64 {
 }
 
 fn counts(sent: &SentRow, next: i64, time_ms: i64) -> bool {
-    sent.seq >= first_that_counts(next) && time_ms.saturating_sub(sent.accepted_at_ms) <= IDEMPOTENCE_MS
+    let young = time_ms.saturating_sub(sent.accepted_at_ms) <= IDEMPOTENCE_MS;
+    sent.seq >= first_that_counts(next) && (young || mutant::is(Mutant::IdsCountForEver))
 }

@@ -10,6 +10,7 @@ use crate::{
     id::{ConversationId, parse_conversation},
     limits::MEMBERS_MAX,
     log::{Offset, RecordRef},
+    mutant::{self, Mutant},
     processor::Setup,
     record::{
         Reason, Refusal,
@@ -47,6 +48,11 @@ impl State {
     pub fn size_bytes(&self) -> usize {
         let parts = [self.members.size_bytes(), self.recent.size_bytes(), self.sent.size_bytes()];
         size_of::<Self>() + parts.iter().sum::<usize>()
+    }
+
+    /// Whether the record at `offset` is in the state already.
+    pub fn includes(&self, offset: Offset) -> bool {
+        offset < self.head.origin && !mutant::is(Mutant::ConversationOriginIgnored)
     }
 
     /// Whether an id's rows must be read before the next message.
@@ -101,7 +107,8 @@ impl State {
         self.sent.add(key, sent);
         self.head.latest_seq = seq;
         // Record times may step back: what was sent within a day must not look older than it is.
-        self.head.latest_at_ms = self.head.latest_at_ms.max(accepted_at_ms);
+        let latest_at_ms = if mutant::is(Mutant::HeadTimeStepsBack) { 0 } else { self.head.latest_at_ms };
+        self.head.latest_at_ms = latest_at_ms.max(accepted_at_ms);
         self.changed(output);
     }
 
@@ -142,7 +149,9 @@ impl State {
         for (by, client_id) in self.recent.forget_old(record.time_ms) {
             delete(conversation, Entry::Recent { by: &by, client_id: &client_id }, output);
         }
-        self.head.members_origin = output.origin();
+        if !mutant::is(Mutant::MembersOriginNotMoved) {
+            self.head.members_origin = output.origin();
+        }
         self.changed(output);
         Ok(true)
     }
@@ -156,6 +165,9 @@ impl State {
     pub fn write(&mut self, conversation: &str, generation: i32, output: &mut Output) {
         if let Some(offset) = self.changed_at.take() {
             self.head.generation = generation;
+            if mutant::is(Mutant::OriginOfTheBatchEnd) {
+                self.head.origin = output.origin();
+            }
             let change = Change::Statics(self.head.to_cells());
             output.change_at(offset, &CONVERSATIONS, partition(conversation), Box::default(), change);
         }

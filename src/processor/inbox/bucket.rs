@@ -8,6 +8,7 @@ use crate::{
     effect::{Lifetime, Output},
     limits::{WINDOW_ENTRIES_MAX, WINDOW_MS_MAX},
     log::Offset,
+    mutant::{self, Mutant},
     record::posted::Posted,
     store::Change,
     table::{
@@ -88,7 +89,8 @@ impl Bucket {
             new = recipient.len() + HEAD_WRITE_BYTES;
         }
         head.row.latest_seq += 1;
-        head.row.foreign_count += i64::from(*posted.sender != *recipient);
+        let foreign = *posted.sender != *recipient || mutant::is(Mutant::OwnCountedAsForeign);
+        head.row.foreign_count += i64::from(foreign);
         let HeadRow { latest_seq: seq, foreign_count, window: former } = head.row;
         head.row.window = self.row.window;
         self.row.entries += 1;
@@ -112,7 +114,8 @@ impl Bucket {
             row.to_cells(),
             lifetime,
         );
-        if former != window {
+        let quiet = former != 0 && mutant::is(Mutant::LaterWindowsUnannounced);
+        if former != window && !quiet {
             let ttl_s = arrival.inbox_s + WINDOW_EXTRA_S;
             let first = [Value::BigInt(seq)].into();
             output.append(

@@ -2,6 +2,7 @@
 
 use super::bucket::Bucket;
 use crate::{
+    mutant::{self, Mutant},
     processor::pages::{Pages, Progress},
     store::{Query, Row},
     table::{
@@ -40,6 +41,9 @@ impl Fetch {
             Progress::More => {}
             Progress::Whole => {
                 let mut row = self.pages.head.unwrap_or_default();
+                if mutant::is(Mutant::WindowBeginsAnew) {
+                    row.entries = 0;
+                }
                 if row.generation != generation {
                     // A position of another generation is none in this log: what the rows say is final.
                     row.origin = 0;

@@ -8,7 +8,10 @@
 //! 3. within ten seconds at most 20 sessions or 15 % of them, whichever is more, go; the rest waits in order.
 //!    The share is of the sessions that live at the window's first beacon with a lease due.
 
-use crate::record::beacon::Parameters;
+use crate::{
+    mutant::{self, Mutant},
+    record::beacon::Parameters,
+};
 
 const WINDOW_MS: i64 = 10_000;
 const FREE_SESSIONS: u64 = 20;
@@ -62,7 +65,7 @@ impl Brake {
 
     fn count(&mut self, clock_ms: i64, parameters: &Parameters, due: u64, live: u64) -> u64 {
         let exhausted = self.holding_since_ms.is_some_and(|since_ms| clock_ms - since_ms >= HOLD_MS_MAX);
-        if !parameters.brake || exhausted {
+        if !parameters.brake || exhausted || mutant::is(Mutant::BrakeOff) {
             return due;
         }
         let window = clock_ms / WINDOW_MS;

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     log::Offset,
+    mutant::{self, Mutant},
     record::{
         beacon::Parameters,
         heartbeats::{Beat, End, StatusChoice},
@@ -62,6 +63,12 @@ impl Bucket {
         }
     }
 
+    /// Whether the record at `offset` is in the state already.
+    #[inline]
+    pub fn includes(&self, offset: Offset) -> bool {
+        offset < self.origin && !mutant::is(Mutant::PresenceOriginIgnored)
+    }
+
     /// Carries out what a record asks of a user that is in memory.
     pub fn act(&mut self, now: &Now<'_>, user: u32, act: Act<'_>) {
         if self.people.user(user).has_extra() {
@@ -85,7 +92,7 @@ impl Bucket {
         let user = self.people.add_user(id);
         let Some(row) = row else { return };
         let one = self.people.user_mut(user);
-        one.set_version(row.version);
+        one.set_version(if mutant::is(Mutant::VersionRestarted) { 0 } else { row.version });
         one.set_public(row.status);
         one.see(row.last_seen_ms);
         // What the row says holds as of its origin: up to there the fold leaves it alone.

@@ -10,8 +10,12 @@ use bytes::Bytes;
 use super::{bucket::Bucket, clock::LeaseClock, names::NO_NAME, people::People, session::code, user::Extra};
 use crate::{
     log::Offset,
+    mutant::{self, Mutant},
     processor::RestoreError,
-    record::{heartbeats::Choice, transition::Cause},
+    record::{
+        heartbeats::Choice,
+        transition::{Cause, Status},
+    },
 };
 use codec::Writer;
 
@@ -41,6 +45,9 @@ pub(super) fn encode(bucket: &mut Bucket, clock: &LeaseClock) -> Bytes {
     }
     let people = &bucket.people;
     users.retain(|user| !people.may_leave(*user));
+    if mutant::is(Mutant::InvisibleNotInCheckpoint) {
+        users.retain(|user| people.user(*user).public() != Status::Offline);
+    }
     users.sort_unstable_by_key(|user| people.user_bytes(*user));
     let mut names: Vec<(&str, u32)> = people.names().map(|(name, text)| (text, name)).collect();
     names.sort_unstable();
@@ -112,17 +119,20 @@ fn encode_extra(extra: &Extra, clock: &LeaseClock, writer: &mut Writer) {
         Some(Choice::Invisible) => 3,
     };
     let flag = |on: bool, flag: u8| if on { flag } else { 0 };
+    let pending = extra.pending.as_ref().filter(|_| !mutant::is(Mutant::PendingNotInCheckpoint));
+    let none = mutant::is(Mutant::TombstonesNotInCheckpoint);
+    let tombstones = if none { &[][..] } else { &extra.tombstones };
     writer.byte(
         choice
             | flag(extra.until_ms.is_some(), UNTIL)
             | flag(extra.status_text.is_some(), STATUS_TEXT)
             | flag(extra.activity.is_some(), ACTIVITY)
-            | flag(extra.pending.is_some(), PENDING)
+            | flag(pending.is_some(), PENDING)
             | flag(extra.silent_below > 0, SILENT),
     );
     extra.until_ms.iter().for_each(|until_ms| writer.signed(*until_ms));
     extra.status_text.iter().chain(&extra.activity).for_each(|text| writer.text(text));
-    if let Some(pending) = &extra.pending {
+    if let Some(pending) = pending {
         writer.signed(pending.due_ms - clock.now_ms);
         writer.byte(cause_code(pending.origin.cause));
         for text in [&pending.origin.session, &pending.origin.device] {
@@ -134,8 +144,8 @@ fn encode_extra(extra: &Extra, clock: &LeaseClock, writer: &mut Writer) {
     if extra.silent_below > 0 {
         writer.signed(extra.silent_below);
     }
-    writer.unsigned(extra.tombstones.len() as u64);
-    for tombstone in &extra.tombstones {
+    writer.unsigned(tombstones.len() as u64);
+    for tombstone in tombstones {
         writer.text(&tombstone.session);
         writer.signed(tombstone.epoch);
         writer.signed(tombstone.counter);
@@ -145,14 +155,17 @@ fn encode_extra(extra: &Extra, clock: &LeaseClock, writer: &mut Writer) {
 
 fn encode_session(people: &People, session: u32, clock: &LeaseClock, places: &[u64], writer: &mut Writer) {
     let (one, extra) = (people.session(session), people.session_extra(session));
+    let end = extra.end.filter(|_| !mutant::is(Mutant::FarewellsNotInCheckpoint));
+    let metadata = extra.metadata.filter(|_| !mutant::is(Mutant::MetadataNotInCheckpoint));
+    let row_s = if mutant::is(Mutant::RowTimesNotInCheckpoint) { 0 } else { one.row_s() };
     let terms = one.terms();
     let flag = |on: bool, flag: u8| if on { flag } else { 0 };
     writer.text(people.session_id(session));
     writer.byte(
         code(one.status())
             | flag(terms.busy, BUSY)
-            | flag(extra.metadata.is_some(), METADATA)
-            | flag(extra.end.is_some(), END),
+            | flag(metadata.is_some(), METADATA)
+            | flag(end.is_some(), END),
     );
     writer.signed(terms.epoch);
     writer.signed(terms.counter);
@@ -163,9 +176,9 @@ fn encode_session(people: &People, session: u32, clock: &LeaseClock, places: &[u
     for name in [one.device, one.gateway] {
         writer.unsigned(if name == NO_NAME { 0 } else { places[name as usize] });
     }
-    writer.signed(time_base_ms(clock) / 1_000 - i64::from(one.row_s()));
-    extra.metadata.iter().for_each(|hash| writer.fixed(*hash));
-    if let Some(end) = extra.end {
+    writer.signed(time_base_ms(clock) / 1_000 - i64::from(row_s));
+    metadata.iter().for_each(|hash| writer.fixed(*hash));
+    if let Some(end) = end {
         writer.signed(end.due_ms - clock.now_ms);
         writer.signed(end.said_ms);
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::session::TIME_MS_MAX;
 use crate::{
     limits::BEACON_STEP_MS_MAX,
+    mutant::{self, Mutant},
     processor::{RestoreError, SeenBeacon},
     record::beacon::{Beacon, Parameters},
 };
@@ -34,14 +35,25 @@ impl LeaseClock {
     /// preceding beacon, if that one is of the same incarnation, never more than two intervals nor than the
     /// log's time.
     pub fn advance(&mut self, beacon: &Beacon<'_>, time_ms: i64) {
-        if let Some(last) = self.beacon.as_ref().filter(|last| last.incarnation == *beacon.incarnation) {
+        let counts = |last: &&SeenBeacon| {
+            last.incarnation == *beacon.incarnation || mutant::is(Mutant::OtherIncarnationCounted)
+        };
+        if let Some(last) = self.beacon.as_ref().filter(counts) {
             let most_ms = time_ms.saturating_sub(last.time_ms).clamp(0, BEACON_STEP_MS_MAX);
-            let step_ms = beacon.elapsed_ms.saturating_sub(last.elapsed_ms).clamp(0, most_ms);
+            let step_ms = beacon.elapsed_ms.saturating_sub(last.elapsed_ms);
+            let step_ms = match () {
+                () if mutant::is(Mutant::BeaconStepNotCut) => step_ms.max(0),
+                () if mutant::is(Mutant::BeaconStepBeyondRecordTime) => step_ms.clamp(0, BEACON_STEP_MS_MAX),
+                () if mutant::is(Mutant::WallClockForLeaseClock) => (time_ms - last.time_ms).max(0),
+                () => step_ms.clamp(0, most_ms),
+            };
             self.now_ms = self.now_ms.saturating_add(step_ms);
         }
         let incarnation = beacon.incarnation.as_ref().to_owned();
         self.beacon = Some(SeenBeacon { incarnation, elapsed_ms: beacon.elapsed_ms, time_ms });
-        self.parameters = beacon.parameters.clone();
+        if !mutant::is(Mutant::ParametersIgnored) {
+            self.parameters = beacon.parameters.clone();
+        }
     }
 
     /// Record time of the last beacon; nothing has passed before the first.
@@ -78,12 +90,15 @@ impl LeaseClock {
         if resume.beacon.as_ref().is_some_and(|seen| !(0..=TIME_MS_MAX).contains(&seen.time_ms)) {
             return Err(bad(&"time out of range"));
         }
-        let beacon = resume.beacon.map(|seen| SeenBeacon {
+        let beacon = resume.beacon.filter(|_| !mutant::is(Mutant::LastBeaconNotRestored));
+        let beacon = beacon.map(|seen| SeenBeacon {
             incarnation: seen.incarnation,
             elapsed_ms: seen.elapsed_ms,
             time_ms: seen.time_ms,
         });
-        Ok(Self { now_ms: resume.clock_ms, beacon, parameters: resume.parameters.into() })
+        let forgotten = mutant::is(Mutant::ParametersNotRestored);
+        let parameters = if forgotten { Parameters::VERSION_1 } else { resume.parameters.into() };
+        Ok(Self { now_ms: resume.clock_ms, beacon, parameters })
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn wanted<'a>(
         let (parts, _) = routing.parts(&input);
         for part in parts {
             let (bucket, user) = (&buckets[part.bucket], user_of(&part.act));
-            if bucket.origin <= record.offset && bucket.people.find_user(part.hash, user).is_none() {
+            if !bucket.includes(record.offset) && bucket.people.find_user(part.hash, user).is_none() {
                 missing.insert((part.bucket, user.to_owned()));
             }
         }

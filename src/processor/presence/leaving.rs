@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::mutant::{self, Mutant};
+
 #[derive(Debug, Default)]
 pub(super) struct Leaving {
     /// The batch of each user's last change.
@@ -24,8 +26,9 @@ impl Leaving {
     /// The next user whose last change is of `batch` or an earlier one. Whether it is still to go is the
     /// caller's to judge: a user that came back without another offer is named here too.
     pub fn next(&mut self, batch: u64) -> Option<u32> {
-        while let Some((offered, user)) = self.queue.front().copied().filter(|(offered, _)| *offered <= batch)
-        {
+        let early = mutant::is(Mutant::UserLeavesBeforeAcknowledgement);
+        let is_stored = |(offered, _): &(u64, u32)| *offered <= batch || early;
+        while let Some((offered, user)) = self.queue.front().copied().filter(is_stored) {
             self.queue.pop_front();
             if self.last.get(&user) == Some(&offered) {
                 self.last.remove(&user);

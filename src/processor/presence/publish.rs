@@ -10,6 +10,7 @@ use super::{
 use crate::{
     effect::Output,
     log::OutRecord,
+    mutant::{self, Mutant},
     processor::Setup,
     record::{
         RecordOrigin,
@@ -51,7 +52,8 @@ pub(super) fn transition(
     }
     .encode();
     let key = Bytes::copy_from_slice(id.as_bytes());
-    let state = (to != Status::Offline).then(|| value.clone());
+    let kept = to != Status::Offline || mutant::is(Mutant::OfflineStateKept);
+    let state = kept.then(|| value.clone());
     for (topic, value) in [(Topic::Presence, Some(value)), (Topic::PresenceState, state)] {
         let partition = setup.topology.place(topic, &key);
         output.publish(OutRecord { topic, partition, key: Some(key.clone()), value, headers: Vec::new() });
@@ -69,6 +71,7 @@ pub(super) fn session(people: &People, now: &Now<'_>, setup: &Setup, change: &Ch
         let event = match (change.began, change.live_after) {
             (true, 1) => SessionEvent::Join,
             (true, _) => SessionEvent::Add,
+            (false, _) if mutant::is(Mutant::MoveUnannounced) => return None,
             (false, _) if change.left.as_ref().is_some_and(moved) => SessionEvent::Move,
             (false, _) => return None,
         };

@@ -4,6 +4,7 @@ use super::people::People;
 use crate::{
     effect::{Output, Refresh},
     limits::SESSION_ROW_TTL_S,
+    mutant::{self, Mutant},
     processor::Refreshed,
     record::heartbeats::Choice,
     store::{Change, Row, Statement},
@@ -71,7 +72,8 @@ pub(super) fn refreshed(refresh: &Refresh, row: Option<&Row>) -> Refreshed {
     if old.metadata.map(metadata_hash) != Some(refresh.hash) {
         return Refreshed::Restore;
     }
-    let new = SessionRow { origin: refresh.offset + 1, metadata: old.metadata, ..new };
+    let metadata = old.metadata.filter(|_| !mutant::is(Mutant::RefreshWithoutMetadata));
+    let new = SessionRow { origin: refresh.offset + 1, metadata, ..new };
     Refreshed::Write(Statement {
         clustering: refresh.clustering.clone(),
         change: Change::Upsert(new.to_cells()),

@@ -5,7 +5,11 @@ use super::{
     names::{NO_NAME, Name},
     wheel::UNFILED,
 };
-use crate::{limits::SESSION_ROW_REFRESH_MS, record::beacon::Parameters, record::transition::Status};
+use crate::{
+    limits::{BEACON_INTERVAL_MS, SESSION_ROW_REFRESH_MS},
+    mutant::{self, Mutant},
+    record::{beacon::Parameters, transition::Status},
+};
 
 /// The end of a list of sessions.
 pub(super) const NO_SESSION: u32 = u32::MAX;
@@ -130,7 +134,8 @@ impl Session {
     /// The lease clock at which silence ends the session.
     #[inline]
     pub fn silent_at_ms(&self) -> i64 {
-        self.beat_clock_ms() + self.lease_ms()
+        let short_ms = if mutant::is(Mutant::LeaseCutShort) { BEACON_INTERVAL_MS } else { 0 };
+        self.beat_clock_ms() + self.lease_ms() - short_ms
     }
 
     /// The session's own status when the lease clock says `clock_ms`.

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     limits::TOMBSTONES_PER_USER_MAX,
     log::Offset,
+    mutant::{self, Mutant},
     record::{heartbeats::Choice, transition::Cause, transition::Status},
 };
 
@@ -220,7 +221,8 @@ impl Extras {
         let result = change(&mut filed.extra);
         let extra = &filed.extra;
         let timer_ms = extra.timer_ms();
-        let until_ms = extra.until_ms.filter(|_| live || extra.pending.is_some());
+        let watched = live || extra.pending.is_some() || mutant::is(Mutant::ChoiceEndsInMemoryOnly);
+        let until_ms = extra.until_ms.filter(|_| watched);
         refile(&mut self.timers, user, &mut filed.timer_ms, timer_ms);
         refile(&mut self.untils, user, &mut filed.until_ms, until_ms);
         let left = !extra.is_empty();

@@ -3,6 +3,7 @@
 use super::Bucket;
 use crate::{
     limits::SESSIONS_PER_USER_MAX,
+    mutant::{self, Mutant},
     processor::presence::{
         people::SessionExtra,
         session::{Session, Terms},
@@ -22,7 +23,8 @@ impl Bucket {
         self.brake.hear(now.clock_ms, now.parameters);
         let pair = (beat.epoch, beat.counter);
         match self.people.find_session(user, &beat.session) {
-            Some(session) if pair <= self.people.session(session).pair() => {}
+            Some(session)
+                if pair <= self.people.session(session).pair() && !mutant::is(Mutant::OlderPairAccepted) => {}
             Some(session) => self.renew(now, session, beat),
             None if self.is_buried(user, beat) => {}
             None => self.begin(now, user, beat),

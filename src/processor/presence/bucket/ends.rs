@@ -2,6 +2,7 @@
 
 use super::Bucket;
 use crate::{
+    mutant::{self, Mutant},
     processor::presence::{
         people::{ScheduledEnd, SessionExtra},
         turn::Now,
@@ -24,7 +25,7 @@ impl Bucket {
             }
             return;
         };
-        if pair <= self.people.session(session).pair() {
+        if pair <= self.people.session(session).pair() && !mutant::is(Mutant::OlderGoodbyeAccepted) {
             return;
         }
         self.people.session_mut(session).set_pair(end.epoch, end.counter);
@@ -98,6 +99,8 @@ impl Bucket {
 
     fn bury(&mut self, user: u32, session: &str, (epoch, counter): (i64, i64), due_ms: i64) {
         let tombstone = Tombstone { session: session.into(), epoch, counter, due_ms };
-        self.people.edit(user, |extra| extra.bury(tombstone));
+        if !mutant::is(Mutant::GoodbyeWithoutTombstone) {
+            self.people.edit(user, |extra| extra.bury(tombstone));
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::Bucket;
 use crate::{
     effect::Output,
+    mutant::{self, Mutant},
     processor::{
         Setup,
         presence::{
@@ -49,7 +50,9 @@ impl Bucket {
                 .for_each(|record| output.publish(record));
         }
         if change.ended.is_some() {
-            rows::delete_session(self.number, &self.people, change.session, output);
+            if !mutant::is(Mutant::SessionRowNotDeleted) {
+                rows::delete_session(self.number, &self.people, change.session, output);
+            }
         } else {
             rows::write_session(
                 self.number,
@@ -65,13 +68,14 @@ impl Bucket {
 
     fn settle_user(&mut self, now: &Now<'_>, setup: &Setup, touch: Touch, output: &mut Output) {
         let user = touch.user;
-        let silent = self.people.silent(user, now.offset);
+        let silent = self.people.silent(user, now.offset) && !mutant::is(Mutant::NumberedBelowTheRow);
         let from = self.people.user(user).public();
         let to = self.announced_now(now, &touch);
         if silent {
             return;
         }
-        let public = to != from || to != Status::Offline && touch.texts;
+        let visible = to != Status::Offline || mutant::is(Mutant::TextsAnnouncedWhileOffline);
+        let public = to != from || visible && touch.texts || mutant::is(Mutant::UnchangedAnnounced);
         if public {
             // A cause is noted with every change of status and of texts.
             let origin = touch.origin.unwrap_or(Origin {

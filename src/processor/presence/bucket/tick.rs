@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Bucket;
 use crate::{
+    mutant::{self, Mutant},
     processor::presence::{session::NO_SESSION, turn::Now},
     record::transition::Cause,
 };
@@ -52,7 +53,9 @@ impl Bucket {
         self.look_at_users(now, &mut items);
         let looked_at = self.look_at_sessions(now, all, &mut items);
         self.release(now, &mut items);
-        self.sort(&mut items);
+        if !mutant::is(Mutant::EndsUnsorted) {
+            self.sort(&mut items);
+        }
         for item in items {
             self.carry_out(now, item);
         }

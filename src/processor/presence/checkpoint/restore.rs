@@ -10,6 +10,7 @@ use crate::{
     id::{bucket_of, check_id},
     limits::{SESSIONS_PER_USER_MAX, TOMBSTONES_PER_USER_MAX},
     log::Offset,
+    mutant::{self, Mutant},
     processor::presence::{
         brake::Brake,
         bucket::Bucket,
@@ -43,7 +44,10 @@ pub(super) fn restore(
     if reader.signed()? != origin {
         return Err("it is of another position".to_owned());
     }
-    bucket.brake = read_brake(&mut reader)?;
+    let brake = read_brake(&mut reader)?;
+    if !mutant::is(Mutant::BrakeNotInCheckpoint) {
+        bucket.brake = brake;
+    }
     let names = read_names(&mut reader)?;
     let mut last = "";
     for _ in 0..reader.count()? {
@@ -55,7 +59,9 @@ pub(super) fn restore(
         read_user(&mut reader, id, &clock, &names, &mut bucket)?;
     }
     reader.end()?;
-    bucket.file_all(clock.now_ms, &clock.parameters);
+    if !mutant::is(Mutant::DeadlinesNotRestored) {
+        bucket.file_all(clock.now_ms, &clock.parameters);
+    }
     Ok((bucket, clock))
 }
 
