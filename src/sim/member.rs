@@ -75,6 +75,12 @@ pub enum Breach {
     TransactionsOverlap,
     /// An offset was committed for a partition that the group did not give to the member.
     CommitNotOwned,
+    /// A transaction's first step were not its offsets.
+    OffsetsNotFirst,
+    /// A name was fenced that the group had just listed among those of its members.
+    LivingMemberFenced,
+    /// After a pause longer than the session timeout a row was written before the group was heard of again.
+    WrittenUnproved,
 }
 
 #[derive(Debug)]
@@ -96,6 +102,8 @@ pub struct SimMember {
     polls_ever: u64,
     running: Option<Running>,
     transactions_ever: u64,
+    /// The names of the group's members, as they were listed last.
+    listed: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +157,7 @@ impl SimMember {
             polls_ever: 0,
             running: None,
             transactions_ever: 0,
+            listed: Vec::new(),
         }
     }
 
@@ -177,6 +186,9 @@ impl SimMember {
                 self.send(Tag::Members(request), Request::Members { group }, actions);
             }
             LogCommand::FenceName { request, name } => {
+                if self.listed.contains(&name) {
+                    actions.push(Action::Broken(Breach::LivingMemberFenced));
+                }
                 self.send(Tag::Fence(request, name.clone()), Request::InitProducer { name }, actions);
             }
             LogCommand::Fetch { partition, from, fetch } => self.fetch(partition, from, fetch),
@@ -221,6 +233,7 @@ impl SimMember {
             }
             (Tag::Bounds(request), other) => LogEvent::BoundsRead { request, result: Err(error(other)) },
             (Tag::Members(request), Answer::Members(members)) => {
+                self.listed = members.iter().map(|member| member.client_id.clone()).collect();
                 LogEvent::MembersListed { request, result: Ok(members) }
             }
             (Tag::Members(request), other) => LogEvent::MembersListed { request, result: Err(error(other)) },

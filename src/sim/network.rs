@@ -16,7 +16,7 @@ use super::{
     schedule::Schedule,
 };
 use crate::{
-    log::{AssignmentId, LogCommand, LogEvent, Offset, PartitionId},
+    log::{AssignmentId, LogCommand, LogEvent, Offset, PartitionId, TransactionOutcome},
     store::StoreEvent,
     topology::{Topic, Topology},
 };
@@ -123,6 +123,10 @@ struct Pod {
     notices_until_ms: u64,
     /// What a paused pod will see when it goes on.
     held: Vec<Event>,
+    /// When it was paused, and whether it has gone on after more than the session timeout and heard nothing of
+    /// its group since.
+    paused_ms: u64,
+    unproved: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -339,6 +343,7 @@ impl Network {
                     Life::Paused => pod.held.push(Event::Deliver(delivery)),
                     Life::Running => {
                         let number = delivery.pod.0;
+                        pod.unproved &= !is_proof(&delivery.event);
                         let event = Described(&delivery.event);
                         self.transcript.line(format_args!("{now_ms} pod-{number} < {event}"));
                         return Some((now_ms, delivery));
@@ -504,6 +509,18 @@ impl Network {
     fn after(&mut self, range: &RangeInclusive<u64>) -> u64 {
         self.schedule.now_ms() + self.random.u64(range.clone())
     }
+}
+
+/// Whether it tells a member that its group knows it, or where it begins anew.
+fn is_proof(event: &PodEvent) -> bool {
+    matches!(
+        event,
+        PodEvent::Log(
+            LogEvent::Assigned { .. }
+                | LogEvent::OffsetsRead { .. }
+                | LogEvent::TransactionEnded { outcome: TransactionOutcome::Committed, .. }
+        )
+    )
 }
 
 impl Event {

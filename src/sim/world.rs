@@ -113,7 +113,7 @@ pub fn trace(seed: u64) -> (String, Result<Summary, Violation>) {
 impl World {
     #[must_use]
     pub fn new(plan: Plan, keep: Keep) -> Self {
-        let settings = Settings { keep, ..Settings::default() };
+        let settings = Settings { keep, transaction_ms: plan.transaction_ms, ..Settings::default() };
         let mut network = Network::new(plan.seed, &plan.topology, settings);
         let groups = Groups::new(&mut network);
         for (fault, per_million) in &plan.rates {

@@ -39,6 +39,9 @@ impl SimMember {
             let reason = "no producer is open".to_owned();
             return Self::end_transaction(id, TransactionOutcome::Fatal { reason }, actions);
         };
+        if !matches!(steps.first(), Some(TransactionStep::Offsets(_))) {
+            actions.push(Action::Broken(Breach::OffsetsNotFirst));
+        }
         if self.tainted {
             actions.push(Action::Broken(Breach::TaintedProducerUsed));
         }

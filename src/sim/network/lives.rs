@@ -26,6 +26,8 @@ impl Network {
             timer_ms: None,
             notices_until_ms: 0,
             held: Vec::new(),
+            paused_ms: 0,
+            unproved: false,
         });
         pod
     }
@@ -40,6 +42,7 @@ impl Network {
             state.life = Life::Running;
             state.joined = None;
             state.timer_ms = None;
+            state.unproved = false;
             state.held.clear();
             let at = Origin { pod, incarnation: state.incarnation };
             state.member = SimMember::new(state.group, state.input, at, call_ms);
@@ -75,7 +78,9 @@ impl Network {
             self.faults.note(Fault::PodPaused);
             self.note(pod, "pauses");
             self.fall_silent(pod);
-            self.pods[pod.0 as usize].life = Life::Paused;
+            let now_ms = self.now_ms();
+            let state = &mut self.pods[pod.0 as usize];
+            (state.life, state.paused_ms) = (Life::Paused, now_ms);
         }
     }
 
@@ -85,8 +90,10 @@ impl Network {
             return;
         }
         self.note(pod, "goes on");
+        let (now_ms, session_ms) = (self.now_ms(), self.settings.session_ms);
         let state = &mut self.pods[pod.0 as usize];
         state.life = Life::Running;
+        state.unproved |= now_ms - state.paused_ms > session_ms;
         if let Some(member) = state.joined {
             let group = state.group;
             self.broker.group_state_mut(group).speak_again(member);

@@ -3,8 +3,9 @@
 use super::{Event, Life, Network, describe::Described};
 use crate::{
     log::RequestId,
-    sim::{Fault, Origin, PodId},
+    sim::{Breach, Fault, Origin, PodId},
     store::{StoreCommand, StoreError, StoreErrorClass, StoreEvent},
+    table::progress::OWNERS,
 };
 
 /// A request with what is needed to answer it.
@@ -25,6 +26,12 @@ impl Network {
         }
         let now_ms = self.now_ms();
         self.transcript.line(format_args!("{now_ms} pod-{} > {}", pod.0, Described(&command)));
+        if let StoreCommand::Write { batch, .. } = &command
+            && self.pods[pod.0 as usize].unproved
+            && batch.table.name != OWNERS.name
+        {
+            self.breaches.push((pod, Breach::WrittenUnproved));
+        }
         let (from, deadline_ms) = (self.origin(pod), now_ms + self.settings.store_call_ms);
         let mut call = StoreCall { from, command, deadline_ms, mute: false };
         let request = call.request();

@@ -24,7 +24,8 @@
 //!   letters;
 //! * counts: consumed = applied + filtered + dead-lettered + forwarded, each as the oracle counts them;
 //! * leases: no session's end by silence before its lease is over on a lease clock computed from the beacons
-//!   alone;
+//!   alone, nobody present for long after, and never more ends at once than the brake lets go;
+//! * projections: rows of presence, its topic, its compacted topic and the sessions' say the same;
 //! * liveness: nothing lags.
 
 use super::{machine::Groups, plan::Plan, reference};
@@ -34,12 +35,14 @@ use crate::{
 };
 
 mod leases;
+mod projections;
 mod presence;
 mod reader;
 mod timeline;
 
-use leases::no_end_before_its_lease;
+use leases::silence_is_judged_rightly;
 use presence::Transitions;
+use projections::projections_agree;
 use reader::Reader;
 use timeline::Timeline;
 
@@ -135,10 +138,11 @@ impl Checks {
                     return Err(format!("{input}/{partition} lags by {lag} behind {committed}"));
                 }
                 if input == Topic::Heartbeats {
-                    no_end_before_its_lease(network, partition, committed)?;
+                    silence_is_judged_rightly(plan, network, partition, committed)?;
                 }
             }
         }
+        projections_agree(network)?;
         reference::compare(plan, network, self.groups, &self.timeline.oracle)?;
         self.timeline.oracle.compare_letters(broker)?;
         self.timeline.oracle.compare_recipients()?;

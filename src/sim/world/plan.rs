@@ -5,7 +5,11 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use crate::{
-    engine::Pace, limits::STATE_BYTES_MAX, record::beacon::Parameters, sim::Fault, topology::Topology,
+    engine::Pace,
+    limits::STATE_BYTES_MAX,
+    record::beacon::Parameters,
+    sim::{Fault, Settings},
+    topology::Topology,
 };
 
 /// What happens to machines and servers now and then.
@@ -73,6 +77,8 @@ pub struct Plan {
     /// What an engine of the timeline keeps in memory; little, so that keys leave it and are read again.
     pub state_bytes_max: usize,
     pub stable_names: bool,
+    /// How long a transaction may stay open before the broker aborts it.
+    pub transaction_ms: u64,
     /// How long faults strike.
     pub faulty_ms: u64,
     /// The longest time between two disasters.
@@ -97,7 +103,7 @@ impl Plan {
             .filter(|fault| fault.strikes_calls())
             .map(|fault| (fault, if some(&mut random, 40) { random.u32(50..5_000) } else { 0 }))
             .collect();
-        Self {
+        let mut plan = Self {
             seed,
             topology: Arc::new(Topology::uniform(partitions, buckets)),
             machines: random.usize(1..=4),
@@ -115,12 +121,29 @@ impl Plan {
             pace: Pace { checkpoint_round_ms: random.i64(500..10_000), ..Pace::default() },
             state_bytes_max: if random.bool() { random.usize(0..20_000) } else { STATE_BYTES_MAX },
             stable_names: random.bool(),
+            transaction_ms: Settings::default().transaction_ms,
             faulty_ms: random.u64(40_000..120_000),
             disaster_ms: random.u64(4_000..30_000),
             disasters,
             rates,
             oddities_per_mille: if some(&mut random, 50) { random.u32(1..100) } else { 0 },
+        };
+        if some(&mut random, 12) {
+            plan.be_patient(&mut random);
         }
+        plan
+    }
+
+    /// A broker that keeps transactions open for longer than the run: what a dead pod left open must be fenced
+    /// by its name. Pods die and come under new names, and nothing else is wrong with the log: a call that arrives
+    /// after its sender's death could open a transaction that nobody looks for.
+    fn be_patient(&mut self, random: &mut Rng) {
+        self.transaction_ms = 3_600_000;
+        self.machines = random.usize(2..=4);
+        self.stable_names = false;
+        self.disasters = vec![Disaster::Crash, Disaster::Crash, Disaster::Rebalance];
+        self.disaster_ms = random.u64(3_000..8_000);
+        self.rates.clear();
     }
 }
 

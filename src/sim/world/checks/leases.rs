@@ -1,72 +1,110 @@
-//! No session's end by silence before its lease is over, on a lease clock computed from the beacons alone.
+//! Silence, on a lease clock computed from the beacons alone: no session's end before its lease is over, nobody shown
+//! as present for long after all leases are over, and never more ends at once than the brake lets go.
 
 use std::collections::BTreeMap;
 
+use super::super::plan::Plan;
 use crate::{
-    limits::{BEACON_STEP_MS_MAX, LEASE_MS_MIN},
+    limits::BEACON_STEP_MS_MAX,
     log::{Offset, PartitionId},
     record::{
-        heartbeats::{Beat, End, Input, decode},
+        beacon::{Beacon, Parameters},
+        heartbeats::{Beat, End, Field, Input, decode},
         transition::{Cause, Status, TransitionView},
     },
-    sim::Network,
-    topology::Topic,
+    sim::{Network, world::machine::group_name},
+    topology::{ProcessorKind, Topic},
 };
 
+/// Sessions of a user in a simulated deployment.
+const SESSIONS: u64 = 3;
+/// The brake: lease clock of a window, sessions that may go in any case, and the share of all.
+const WINDOW_MS: i64 = 10_000;
+const FREE: u64 = 20;
+const SHARE_PERCENT: u64 = 15;
+
 /// Goes through the committed prefix of a partition of `heartbeats`.
-pub fn no_end_before_its_lease(
+pub fn silence_is_judged_rightly(
+    plan: &Plan,
     network: &Network,
     partition: PartitionId,
     committed: Offset,
 ) -> Result<(), String> {
-    let mut silences = Silences::default();
-    let mut expired = expiries(network, partition).into_iter().peekable();
+    let mut silences = Silences::new(plan);
+    let mut transitions = transitions(network, partition).into_iter().peekable();
     for record in network.broker().committed(Topic::Heartbeats, partition, 0) {
         if record.offset >= committed {
             break;
         }
-        if let Ok(input) = decode(record.content.value.as_deref()) {
+        let input = decode(record.content.value.as_deref());
+        let is_beacon = matches!(&input, Ok(Input::Beacon(beacon)) if silences.is_ours(beacon));
+        if let Ok(input) = input {
             silences.take(input, record.time_ms);
         }
-        while let Some((_, user)) = expired.next_if(|(offset, _)| *offset <= record.offset) {
-            silences.ended(&user)?;
+        while let Some(transition) = transitions.next_if(|one| one.origin.offset <= record.offset) {
+            silences.announced(transition)?;
+        }
+        if is_beacon {
+            silences.nobody_is_a_ghost()?;
         }
     }
     Ok(())
 }
 
-/// The users that were announced offline by silence, with the beacons that showed it, in their order.
-fn expiries(network: &Network, partition: PartitionId) -> Vec<(Offset, String)> {
+/// What was announced of a partition's users, in the order of causes.
+fn transitions(network: &Network, partition: PartitionId) -> Vec<TransitionView> {
     let presence = (0..).map_while(|output| network.broker().partition(Topic::Presence, output));
     let records = presence.flat_map(|log| log.committed(0));
-    let transitions =
-        records.filter_map(|record| TransitionView::decode(record.content.value.as_deref()?).ok());
-    let mut expiries: Vec<_> = transitions
-        .filter(|transition| transition.origin.partition == partition)
-        .filter(|transition| (transition.cause, transition.to) == (Cause::Expired, Status::Offline))
-        .map(|transition| (transition.origin.offset, transition.user))
-        .collect();
-    expiries.sort();
-    expiries
+    let decoded = records.filter_map(|record| TransitionView::decode(record.content.value.as_deref()?).ok());
+    let mut transitions: Vec<_> = decoded.filter(|one| one.origin.partition == partition).collect();
+    transitions.sort_by_key(|one| one.origin.offset);
+    transitions
 }
 
-/// A naive account of who beat when. Where it is not exact it forgets sessions, so that it accuses nobody
-/// falsely; the least lease that a record can ask for bounds every lease from below.
-#[derive(Default)]
-struct Silences {
+/// A naive account of who beat when. Where it is not exact it knows bounds of what a session's lease can be, so
+/// that it accuses nobody falsely.
+struct Silences<'a> {
+    plan: &'a Plan,
     clock_ms: i64,
     beacon: Option<(String, i64, i64)>,
+    parameters: Parameters,
     /// By (user, session).
     sessions: BTreeMap<(String, String), Silence>,
+    public: BTreeMap<String, Status>,
+    /// Users put offline by silence, by bucket, in the window of the lease clock that is counted.
+    gone: BTreeMap<u32, (i64, u64)>,
 }
 
-/// The newest pair of a session and, while it is not known to have ended, the clock of its last beat.
 struct Silence {
+    /// The newest pair.
     pair: (i64, i64),
+    /// The clock of the last beat, while the session is not known to have ended.
     beat_ms: Option<i64>,
+    /// The least and the greatest lease that its beats can have left it with.
+    lease_ms: (i64, i64),
+    /// The clock at which it is over for certain, if nothing more is heard.
+    until_ms: i64,
+    /// Until when a goodbye keeps older beats from beginning it again.
+    buried_until_ms: i64,
 }
 
-impl Silences {
+impl<'a> Silences<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        Self {
+            plan,
+            clock_ms: 0,
+            beacon: None,
+            parameters: Parameters::VERSION_1,
+            sessions: BTreeMap::new(),
+            public: BTreeMap::new(),
+            gone: BTreeMap::new(),
+        }
+    }
+
+    fn is_ours(&self, beacon: &Beacon<'_>) -> bool {
+        *beacon.group == group_name(ProcessorKind::Presence)
+    }
+
     fn take(&mut self, input: Input<'_>, time_ms: i64) {
         match input {
             Input::Heartbeat(beat) => self.beat(&beat),
@@ -77,7 +115,7 @@ impl Silences {
                 self.sessions.values_mut().for_each(|session| session.beat_ms = None)
             }
             Input::Status(_) => {}
-            Input::Beacon(beacon) => {
+            Input::Beacon(beacon) if self.is_ours(&beacon) => {
                 if let Some((incarnation, elapsed_ms, before_ms)) = &self.beacon
                     && *incarnation == beacon.incarnation
                 {
@@ -85,41 +123,122 @@ impl Silences {
                     self.clock_ms += step_ms.clamp(0, BEACON_STEP_MS_MAX);
                 }
                 self.beacon = Some((beacon.incarnation.into_owned(), beacon.elapsed_ms, time_ms));
+                self.parameters = beacon.parameters;
             }
+            Input::Beacon(_) => {}
         }
     }
 
     fn beat(&mut self, beat: &Beat<'_>) {
-        let pair = (beat.epoch, beat.counter);
-        let beat_ms = Some(self.clock_ms);
+        let (pair, clock_ms, usual_ms) =
+            ((beat.epoch, beat.counter), self.clock_ms, self.parameters.lease_ms);
         let session = self.session(&beat.user, &beat.session);
+        let lease_ms = match beat.lease_ms {
+            Field::Given(lease_ms) => (lease_ms, lease_ms),
+            Field::Null => (usual_ms, usual_ms),
+            // As it was, or as is usual if it begins.
+            Field::LeftOut => (session.lease_ms.0.min(usual_ms), session.lease_ms.1.max(usual_ms)),
+        };
         if pair > session.pair {
-            *session = Silence { pair, beat_ms };
+            let buried_until_ms = session.buried_until_ms;
+            let until_ms = clock_ms + lease_ms.1;
+            *session = Silence { pair, beat_ms: Some(clock_ms), lease_ms, until_ms, buried_until_ms };
+            return;
+        }
+        // An older one counts only for a session that may have ended, and was not buried.
+        let lives = session.beat_ms.is_some_and(|beat_ms| clock_ms < beat_ms + session.lease_ms.0);
+        if !lives && clock_ms >= session.buried_until_ms {
+            session.until_ms = session.until_ms.max(clock_ms + lease_ms.1);
+            session.beat_ms = None;
         }
     }
 
     fn end(&mut self, end: &End<'_>) {
+        let (pair, due_ms) = ((end.epoch, end.counter), self.clock_ms + end.after_ms);
+        let buried_until_ms = due_ms + self.parameters.lease_ms;
         let session = self.session(&end.user, &end.session);
-        session.pair = session.pair.max((end.epoch, end.counter));
+        if pair > session.pair {
+            session.pair = pair;
+            (session.until_ms, session.buried_until_ms) = (due_ms, buried_until_ms);
+        }
         session.beat_ms = None;
     }
 
     fn session(&mut self, user: &str, session: &str) -> &mut Silence {
-        let key = (user.to_owned(), session.to_owned());
-        self.sessions.entry(key).or_insert(Silence { pair: (i64::MIN, 0), beat_ms: None })
+        let usual_ms = self.parameters.lease_ms;
+        self.sessions.entry((user.to_owned(), session.to_owned())).or_insert(Silence {
+            pair: (i64::MIN, 0),
+            beat_ms: None,
+            lease_ms: (usual_ms, usual_ms),
+            until_ms: i64::MIN / 2,
+            buried_until_ms: i64::MIN / 2,
+        })
     }
 
-    fn ended(&self, user: &str) -> Result<(), String> {
-        let from = (user.to_owned(), String::new());
-        let sessions = self.sessions.range(from..).take_while(|((of, _), _)| of == user);
-        for ((_, session), silence) in sessions {
+    fn announced(&mut self, transition: TransitionView) -> Result<(), String> {
+        let TransitionView { user, to, cause, .. } = transition;
+        if (cause, to) == (Cause::Expired, Status::Offline) {
+            self.not_too_early(&user)?;
+            self.not_too_many(&user)?;
+        }
+        self.public.insert(user, to);
+        Ok(())
+    }
+
+    fn not_too_early(&self, user: &str) -> Result<(), String> {
+        for (session, silence) in self.sessions_of(user) {
             let Some(silent_ms) = silence.beat_ms.map(|beat_ms| self.clock_ms - beat_ms) else { continue };
-            if silent_ms < LEASE_MS_MIN {
+            if silent_ms < silence.lease_ms.0 {
                 return Err(format!(
                     "{user} was announced offline though {session} beat {silent_ms} ms before"
                 ));
             }
         }
         Ok(())
+    }
+
+    fn not_too_many(&mut self, user: &str) -> Result<(), String> {
+        let topology = &self.plan.topology;
+        let bucket_of = |user: &str| topology.bucket(ProcessorKind::Presence, user.as_bytes());
+        let (bucket, window) = (bucket_of(user), self.clock_ms / WINDOW_MS);
+        let gone = self.gone.entry(bucket).or_insert((window, 0));
+        *gone = if gone.0 == window { (window, gone.1 + 1) } else { (window, 1) };
+        let neighbours =
+            (0..self.plan.users).filter(|number| bucket_of(&format!("user-{number}")) == bucket).count();
+        let most = (neighbours as u64 * SESSIONS * SHARE_PERCENT).div_ceil(100).max(FREE);
+        // With a dwell those of an earlier window may be announced later.
+        if self.parameters.brake && self.parameters.dwell_ms == 0 && gone.1 > most {
+            return Err(format!(
+                "bucket {bucket}: {} users went offline by silence in one window, of {neighbours}",
+                gone.1
+            ));
+        }
+        Ok(())
+    }
+
+    /// Nobody is shown as present once every lease is over for certain. Where the brake may hold leases, nothing
+    /// is said.
+    fn nobody_is_a_ghost(&self) -> Result<(), String> {
+        if self.parameters.brake && u64::from(self.plan.users) * SESSIONS > FREE {
+            return Ok(());
+        }
+        let slack_ms = self.parameters.dwell_ms + 2 * BEACON_STEP_MS_MAX;
+        for user in self.public.iter().filter(|(_, status)| **status != Status::Offline).map(|(user, _)| user)
+        {
+            let until_ms = self.sessions_of(user).map(|(_, silence)| silence.until_ms).max();
+            if let Some(until_ms) = until_ms
+                && self.clock_ms > until_ms + slack_ms
+            {
+                let late_ms = self.clock_ms - until_ms;
+                return Err(format!("{user} is shown as present {late_ms} ms after its last lease was over"));
+            }
+        }
+        Ok(())
+    }
+
+    fn sessions_of(&self, user: &str) -> impl Iterator<Item = (&str, &Silence)> {
+        let from = (user.to_owned(), String::new());
+        let sessions = self.sessions.range(from..).take_while(move |((of, _), _)| of == user);
+        sessions.map(|((_, session), silence)| (session.as_str(), silence))
     }
 }

@@ -1,7 +1,12 @@
 //! The producers of heartbeats: users with sessions that come, beat, fall silent, say goodbye and come back,
 //! and now and then something that no client should send.
 
-use std::{borrow::Cow, cmp::Reverse, collections::BinaryHeap, sync::Arc};
+use std::{
+    borrow::Cow,
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use fastrand::Rng;
@@ -12,13 +17,18 @@ use super::{
 };
 use crate::{
     log::PartitionId,
-    record::heartbeats::{Beat, Choice, End, Field, Input, StatusChoice, encode},
+    record::{
+        beacon::{Parameters, encode_beacon},
+        heartbeats::{Beat, Choice, End, Field, Input, StatusChoice, encode},
+    },
     sim::log::partition::Content,
     topology::{Topic, Topology},
 };
 
 const SESSIONS: u32 = 3;
 const GATEWAYS: u32 = 3;
+/// Records that are kept to be sent again.
+const SENT_KEPT: usize = 100;
 
 /// All sessions of a deployment.
 pub struct Heartbeats {
@@ -28,7 +38,8 @@ pub struct Heartbeats {
     oddities_per_mille: u32,
     sessions: Vec<Session>,
     queue: BinaryHeap<Reverse<(u64, u32)>>,
-    last: Option<(PartitionId, Content)>,
+    /// Records that may be sent again.
+    sent: VecDeque<(PartitionId, Content)>,
 }
 
 struct Session {
@@ -62,7 +73,7 @@ impl Heartbeats {
             oddities_per_mille: plan.oddities_per_mille,
             sessions,
             queue,
-            last: None,
+            sent: VecDeque::new(),
         }
     }
 
@@ -188,7 +199,7 @@ impl Heartbeats {
     fn send_oddity(&mut self, now_ms: u64, wire: &mut Wire<'_>) {
         let partitions = self.topology.partitions(Topic::Heartbeats);
         let partition = self.random.u32(0..partitions);
-        match self.random.u32(0..4) {
+        match self.random.u32(0..7) {
             0 => {
                 let bytes: Vec<u8> = (0..self.random.usize(0..80)).map(|_| self.random.u8(..)).collect();
                 self.send(partition, Content { value: Some(bytes.into()), ..Content::default() }, wire);
@@ -201,10 +212,16 @@ impl Heartbeats {
                 let key = Some(Bytes::from(session.user.clone()));
                 self.send(partition, Content { key, value: Some(value.into()), ..Content::default() }, wire);
             }
-            2 => {
-                if let Some((partition, content)) = self.last.clone() {
+            2..=4 => {
+                if let Some((partition, content)) = self.random.choice(&self.sent).cloned() {
                     self.send(partition, content, wire);
                 }
+            }
+            // Another group's owner of the same partition, with parameters of its own.
+            5 => {
+                let parameters = Parameters { lease_ms: 60_000, ..Parameters::VERSION_1 };
+                let value = encode_beacon("another.group", "elsewhere.1", now_ms as i64, &parameters);
+                self.send(partition, Content { value: Some(value), ..Content::default() }, wire);
             }
             _ => self.send(partition, Content::default(), wire),
         }
@@ -215,8 +232,9 @@ impl Heartbeats {
         let partition = self.topology.place(Topic::Heartbeats, &key);
         let content =
             Content { key: Some(key), value: Some(Bytes::copy_from_slice(value)), headers: Vec::new() };
-        if self.random.u32(0..50) == 0 {
-            self.last = Some((partition, content.clone()));
+        self.sent.push_back((partition, content.clone()));
+        if self.sent.len() > SENT_KEPT {
+            self.sent.pop_front();
         }
         self.send(partition, content, wire);
     }
