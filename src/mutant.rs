@@ -52,8 +52,6 @@ mutants! {
     LivingMemberFenced,
     /// After a pause rows are written before ownership is proved.
     OwnershipNotProved,
-    /// What was owned before is kept through the next assignment.
-    FormerPartitionsKept,
     /// The first row is written without the first offset being committed.
     RowWithoutItsClaim,
     /// The timestamp base is taken from the clock at every assignment.

@@ -52,9 +52,7 @@ type OffsetsAnswer = Result<Vec<(PartitionId, Option<Committed>)>, LogError>;
 
 impl<F: Fold> Engine<F> {
     pub(super) fn assigned(&mut self, id: AssignmentId, member: String, partitions: Vec<PartitionId>) {
-        if !mutant::is(Mutant::FormerPartitionsKept) {
-            self.drop_partitions();
-        }
+        self.drop_partitions();
         self.revoking = false;
         self.assignment = Some(super::Assignment { id, member, partitions });
         self.unproved = false;

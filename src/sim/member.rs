@@ -98,6 +98,8 @@ pub struct SimMember {
     owned: Vec<PartitionId>,
     revoking: bool,
     fetches: BTreeMap<PartitionId, Fetching>,
+    /// Where fetches stood that were stopped: what they had read already may still arrive.
+    stopped: BTreeMap<PartitionId, (FetchId, Offset)>,
     polls: VecDeque<PendingPoll>,
     polls_ever: u64,
     running: Option<Running>,
@@ -153,6 +155,7 @@ impl SimMember {
             owned: Vec::new(),
             revoking: false,
             fetches: BTreeMap::new(),
+            stopped: BTreeMap::new(),
             polls: VecDeque::new(),
             polls_ever: 0,
             running: None,
@@ -193,7 +196,9 @@ impl SimMember {
             }
             LogCommand::Fetch { partition, from, fetch } => self.fetch(partition, from, fetch),
             LogCommand::StopFetch { partition } => {
-                self.fetches.remove(&partition);
+                if let Some(fetching) = self.fetches.remove(&partition) {
+                    self.stopped.insert(partition, (fetching.fetch, fetching.position));
+                }
             }
             LogCommand::Poll { records_max, bytes_max, wait_ms } => {
                 self.polls_ever += 1;
@@ -329,10 +334,11 @@ impl SimMember {
         }
     }
 
-    /// Fetch and position of a partition that is being read.
+    /// Fetch and position of a partition that is being read, or was.
     #[must_use]
     pub fn position(&self, partition: PartitionId) -> Option<(FetchId, Offset)> {
-        self.fetches.get(&partition).map(|fetching| (fetching.fetch, fetching.position))
+        let present = self.fetches.get(&partition).map(|fetching| (fetching.fetch, fetching.position));
+        present.or_else(|| self.stopped.get(&partition).copied())
     }
 
     /// This member's number in its group, once it has one.

@@ -19,11 +19,12 @@ use crate::{
 pub mod checks;
 pub mod clients;
 pub mod machine;
+mod meddling;
 pub mod oracle;
 pub mod plan;
 pub mod reference;
 
-use checks::Checks;
+use checks::{Checks, projections::projections_agree};
 use clients::Clients;
 use machine::{Groups, Machine, PROCESSORS, producer_name};
 use plan::{Disaster, Plan};
@@ -32,6 +33,8 @@ use plan::{Disaster, Plan};
 pub const RECOVERY_MS: u64 = 60_000;
 /// Microseconds of the wall clock at virtual time 0.
 const WALL_US: i64 = 1_760_000_000_000_000;
+/// Of virtual time between two comparisons of what presence says in several places.
+const PROJECTIONS_EVERY_MS: u64 = 5_000;
 const DAY_MS: i64 = 86_400_000;
 
 /// What was seen to be false, and when.
@@ -93,6 +96,8 @@ pub struct World {
     clients: Clients,
     checks: Checks,
     next_disaster_ms: u64,
+    /// When the projections of presence are compared next, once nothing is owed.
+    next_projections_ms: u64,
     restores: u64,
     /// Lives of machines.
     lives: u64,
@@ -130,6 +135,7 @@ impl World {
         Self {
             clients: Clients::new(&plan),
             checks: Checks::new(&plan, groups),
+            next_projections_ms: 0,
             next_disaster_ms: random.u64(5_000..15_000),
             plan,
             network,
@@ -147,7 +153,11 @@ impl World {
             self.advance(true)?;
         }
         self.network.faults_mut().cease();
-        self.clients.stop();
+        // In half of the runs all sessions are over at the end, in half of them they live.
+        if self.plan.seed.is_multiple_of(2) {
+            self.clients.stop();
+        }
+        let former = self.offsets();
         let end_ms = self.network.now_ms() + RECOVERY_MS;
         for machine in &mut self.machines {
             machine.resume_at_ms.get_or_insert(0);
@@ -158,10 +168,18 @@ impl World {
         while self.network.now_ms() < end_ms {
             self.advance(false)?;
         }
-        self.settle(end_ms + 10_000)?;
+        self.clients.stop();
+        while self.network.now_ms() < end_ms + 2_000 {
+            self.advance(false)?;
+        }
+        self.settle(end_ms + 12_000)?;
         let verdict = self.checks.compare(&self.plan, &self.network);
         verdict.map_err(|what| self.violation(what))?;
-        Ok(self.summary())
+        let summary = self.summary();
+        if self.plan.seed.is_multiple_of(4) {
+            self.put_back(former)?;
+        }
+        Ok(summary)
     }
 
     /// Goes on until no transaction is open and no row is owed: a moment at which rows and records can be
@@ -206,8 +224,18 @@ impl World {
                 }
             }
         }
-        let checked = looked.and_then(|()| self.checks.after_step(&self.network));
+        let mut checked = looked.and_then(|()| self.checks.after_step(&self.network));
+        if self.next_projections_ms <= self.network.now_ms() && self.owes_nothing() {
+            self.next_projections_ms = self.network.now_ms() + PROJECTIONS_EVERY_MS;
+            checked = checked.and_then(|()| projections_agree(&self.network));
+        }
         checked.map_err(|what| self.violation(what))
+    }
+
+    /// Whether everybody is ready and all that is visible is in the store.
+    fn owes_nothing(&self) -> bool {
+        let settled = self.network.broker().is_settled() && self.machines.iter().all(Machine::is_settled);
+        settled && self.machines.iter().all(|machine| machine.missing().is_empty())
     }
 
     fn deliver(&mut self, delivery: Delivery) {

@@ -35,7 +35,7 @@ use crate::{
 };
 
 mod leases;
-mod projections;
+pub mod projections;
 mod presence;
 mod reader;
 mod timeline;

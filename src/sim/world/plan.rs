@@ -102,6 +102,8 @@ impl Plan {
             .into_iter()
             .filter(|fault| fault.strikes_calls())
             .map(|fault| (fault, if some(&mut random, 40) { random.u32(50..5_000) } else { 0 }))
+            // Fetches are few.
+            .map(|(fault, rate)| (fault, if fault == Fault::StaleChunk { 40 * rate } else { rate }))
             .collect();
         let mut plan = Self {
             seed,
@@ -128,7 +130,7 @@ impl Plan {
             rates,
             oddities_per_mille: if some(&mut random, 50) { random.u32(1..100) } else { 0 },
         };
-        if some(&mut random, 12) {
+        if some(&mut random, 20) {
             plan.be_patient(&mut random);
         }
         plan

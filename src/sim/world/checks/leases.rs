@@ -1,7 +1,7 @@
 //! Silence, on a lease clock computed from the beacons alone: no session's end before its lease is over, nobody shown
 //! as present for long after all leases are over, and never more ends at once than the brake lets go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::plan::Plan;
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     record::{
         beacon::{Beacon, Parameters},
         heartbeats::{Beat, End, Field, Input, decode},
+        session::SessionView,
         transition::{Cause, Status, TransitionView},
     },
     sim::{Network, world::machine::group_name},
@@ -32,14 +33,19 @@ pub fn silence_is_judged_rightly(
 ) -> Result<(), String> {
     let mut silences = Silences::new(plan);
     let mut transitions = transitions(network, partition).into_iter().peekable();
+    let mut sessions = sessions(network, partition).into_iter().peekable();
     for record in network.broker().committed(Topic::Heartbeats, partition, 0) {
         if record.offset >= committed {
             break;
         }
         let input = decode(record.content.value.as_deref());
         let is_beacon = matches!(&input, Ok(Input::Beacon(beacon)) if silences.is_ours(beacon));
+        silences.refused.clear();
         if let Ok(input) = input {
             silences.take(input, record.time_ms);
+        }
+        while let Some(session) = sessions.next_if(|one| one.origin.offset <= record.offset) {
+            silences.routed(session)?;
         }
         while let Some(transition) = transitions.next_if(|one| one.origin.offset <= record.offset) {
             silences.announced(transition)?;
@@ -61,6 +67,16 @@ fn transitions(network: &Network, partition: PartitionId) -> Vec<TransitionView>
     transitions
 }
 
+/// Where a partition's sessions came and moved to, in the order of causes.
+fn sessions(network: &Network, partition: PartitionId) -> Vec<SessionView> {
+    let topic = (0..).map_while(|output| network.broker().partition(Topic::Sessions, output));
+    let records = topic.flat_map(|log| log.committed(0));
+    let decoded = records.filter_map(|record| SessionView::decode(record.content.value.as_deref()?).ok());
+    let mut sessions: Vec<_> = decoded.filter(|one| one.origin.partition == partition).collect();
+    sessions.sort_by_key(|one| one.origin.offset);
+    sessions
+}
+
 /// A naive account of who beat when. Where it is not exact it knows bounds of what a session's lease can be, so
 /// that it accuses nobody falsely.
 struct Silences<'a> {
@@ -71,6 +87,8 @@ struct Silences<'a> {
     /// By (user, session).
     sessions: BTreeMap<(String, String), Silence>,
     public: BTreeMap<String, Status>,
+    /// Sessions whose beats in this record must change nothing.
+    refused: BTreeSet<(String, String)>,
     /// Users put offline by silence, by bucket, in the window of the lease clock that is counted.
     gone: BTreeMap<u32, (i64, u64)>,
 }
@@ -97,6 +115,7 @@ impl<'a> Silences<'a> {
             parameters: Parameters::VERSION_1,
             sessions: BTreeMap::new(),
             public: BTreeMap::new(),
+            refused: BTreeSet::new(),
             gone: BTreeMap::new(),
         }
     }
@@ -112,7 +131,13 @@ impl<'a> Silences<'a> {
             Input::Goodbye(end) => self.end(&end),
             Input::Goodbyes { ends, .. } => ends.iter().for_each(|(_, end)| self.end(end)),
             Input::GatewayGone { .. } => {
-                self.sessions.values_mut().for_each(|session| session.beat_ms = None)
+                for session in self.sessions.values_mut() {
+                    session.beat_ms = None;
+                    // It may have ended so, and not by the goodbye that was to come.
+                    if session.until_ms >= self.clock_ms {
+                        session.buried_until_ms = i64::MIN / 2;
+                    }
+                }
             }
             Input::Status(_) => {}
             Input::Beacon(beacon) if self.is_ours(&beacon) => {
@@ -140,9 +165,9 @@ impl<'a> Silences<'a> {
             Field::LeftOut => (session.lease_ms.0.min(usual_ms), session.lease_ms.1.max(usual_ms)),
         };
         if pair > session.pair {
-            let buried_until_ms = session.buried_until_ms;
             let until_ms = clock_ms + lease_ms.1;
-            *session = Silence { pair, beat_ms: Some(clock_ms), lease_ms, until_ms, buried_until_ms };
+            let beat_ms = Some(clock_ms);
+            *session = Silence { pair, beat_ms, lease_ms, until_ms, buried_until_ms: i64::MIN / 2 };
             return;
         }
         // An older one counts only for a session that may have ended, and was not buried.
@@ -150,18 +175,22 @@ impl<'a> Silences<'a> {
         if !lives && clock_ms >= session.buried_until_ms {
             session.until_ms = session.until_ms.max(clock_ms + lease_ms.1);
             session.beat_ms = None;
+        } else {
+            self.refused.insert((beat.user.to_string(), beat.session.to_string()));
         }
     }
 
     fn end(&mut self, end: &End<'_>) {
         let (pair, due_ms) = ((end.epoch, end.counter), self.clock_ms + end.after_ms);
-        let buried_until_ms = due_ms + self.parameters.lease_ms;
+        let usual_ms = self.parameters.lease_ms;
         let session = self.session(&end.user, &end.session);
+        // For one lease: its own, or the usual one if it was not there.
+        let buried_until_ms = due_ms + session.lease_ms.0.min(usual_ms);
         if pair > session.pair {
             session.pair = pair;
             (session.until_ms, session.buried_until_ms) = (due_ms, buried_until_ms);
+            session.beat_ms = None;
         }
-        session.beat_ms = None;
     }
 
     fn session(&mut self, user: &str, session: &str) -> &mut Silence {
@@ -177,11 +206,22 @@ impl<'a> Silences<'a> {
 
     fn announced(&mut self, transition: TransitionView) -> Result<(), String> {
         let TransitionView { user, to, cause, .. } = transition;
-        if (cause, to) == (Cause::Expired, Status::Offline) {
+        if to == Status::Offline && [Cause::Expired, Cause::Goodbye].contains(&cause) {
             self.not_too_early(&user)?;
+        }
+        if (cause, to) == (Cause::Expired, Status::Offline) {
             self.not_too_many(&user)?;
         }
         self.public.insert(user, to);
+        Ok(())
+    }
+
+    fn routed(&self, session: SessionView) -> Result<(), String> {
+        let SessionView { user, session, event, origin, .. } = session;
+        if self.refused.contains(&(user.clone(), session.clone())) {
+            let (event, offset) = (event.name(), origin.offset);
+            return Err(format!("{user}/{session}: {event} by the beat at {offset}, which is an older one"));
+        }
         Ok(())
     }
 

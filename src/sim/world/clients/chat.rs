@@ -146,7 +146,9 @@ impl Chat {
                     .map(|_| format!(r#""user-{}""#, random.u32(0..self.plan.users.min(60))))
                     .collect();
                 if kind == 9 {
-                    names.extend(random.choice(&UNUSABLE).map(ToString::to_string));
+                    for _ in 0..random.u32(1..=3) {
+                        names.extend(random.choice(&UNUSABLE).map(ToString::to_string));
+                    }
                     random.shuffle(&mut names);
                 }
                 Some(names)

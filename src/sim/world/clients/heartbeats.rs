@@ -11,10 +11,7 @@ use std::{
 use bytes::Bytes;
 use fastrand::Rng;
 
-use super::{
-    super::{WALL_US, plan::Plan},
-    Wire,
-};
+use super::{super::plan::Plan, Wire};
 use crate::{
     log::PartitionId,
     record::{
@@ -131,7 +128,7 @@ impl Heartbeats {
                 random.u64(5_000..40_000)
             }
             50..=99 => {
-                let value = status(session, random, now_ms);
+                let value = status(session, random, wire.network.broker().wall_ms(now_ms));
                 self.send_for(index, &value, wire);
                 self.beat_ms / 2
             }
@@ -291,7 +288,7 @@ fn end(session: &Session, after_ms: i64) -> End<'static> {
     }
 }
 
-fn status(session: &Session, random: &mut Rng, now_ms: u64) -> Vec<u8> {
+fn status(session: &Session, random: &mut Rng, wall_ms: i64) -> Vec<u8> {
     let choices = [Choice::Auto, Choice::Away, Choice::Busy, Choice::Invisible];
     let text = |random: &mut Rng| match random.u32(0..3) {
         0 => Field::Given(format!("text {}", random.u32(0..3)).into()),
@@ -299,7 +296,6 @@ fn status(session: &Session, random: &mut Rng, now_ms: u64) -> Vec<u8> {
         _ => Field::LeftOut,
     };
     let status = random.choice(&choices).map_or(Field::LeftOut, |choice| Field::Given(*choice));
-    let wall_ms = WALL_US / 1_000 + now_ms as i64;
     let until_ms = if random.bool() { Field::LeftOut } else { Field::Given(wall_ms + random.i64(0..30_000)) };
     let (status_text, activity) = (text(random), text(random));
     encode(&Input::Status(StatusChoice {
