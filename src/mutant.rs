@@ -255,3 +255,6 @@ mod present {
         work()
     }
 }
+
+#[cfg(all(test, feature = "mutants"))]
+mod tests;
