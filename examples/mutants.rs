@@ -1,4 +1,5 @@
-//! Runs the simulator with each of the mistakes of `heartline::mutant`, seed after seed, until a check sees it.
+//! Runs the simulator with each of the mistakes of `heartline::mutant`, seed after seed, until a check sees
+//! it.
 //!
 //! `cargo run --release --no-default-features --features mutants --example mutants`
 

@@ -1,4 +1,5 @@
-//! Mistakes that somebody could make, each at one place of the product and each named after what is wrong: what the
+//! Mistakes that somebody could make, each at one place of the product and each named after what is wrong:
+//! what the
 //! simulator must see. `examples/mutants.rs` runs them all.
 //!
 //! Without the feature `mutants` there are none, and asking costs nothing.

@@ -123,7 +123,8 @@ struct Pod {
     notices_until_ms: u64,
     /// What a paused pod will see when it goes on.
     held: Vec<Event>,
-    /// When it was paused, and whether it has gone on after more than the session timeout and heard nothing of
+    /// When it was paused, and whether it has gone on after more than the session timeout and heard nothing
+    /// of
     /// its group since.
     paused_ms: u64,
     unproved: bool,

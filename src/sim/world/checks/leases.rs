@@ -1,4 +1,5 @@
-//! Silence, on a lease clock computed from the beacons alone: no session's end before its lease is over, nobody shown
+//! Silence, on a lease clock computed from the beacons alone: no session's end before its lease is over,
+//! nobody shown
 //! as present for long after all leases are over, and never more ends at once than the brake lets go.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,7 +78,8 @@ fn sessions(network: &Network, partition: PartitionId) -> Vec<SessionView> {
     sessions
 }
 
-/// A naive account of who beat when. Where it is not exact it knows bounds of what a session's lease can be, so
+/// A naive account of who beat when. Where it is not exact it knows bounds of what a session's lease can
+/// be, so
 /// that it accuses nobody falsely.
 struct Silences<'a> {
     plan: &'a Plan,
@@ -256,7 +258,8 @@ impl<'a> Silences<'a> {
         Ok(())
     }
 
-    /// Nobody is shown as present once every lease is over for certain. Where the brake may hold leases, nothing
+    /// Nobody is shown as present once every lease is over for certain. Where the brake may hold leases,
+    /// nothing
     /// is said.
     fn nobody_is_a_ghost(&self) -> Result<(), String> {
         if self.parameters.brake && u64::from(self.plan.users) * SESSIONS > FREE {

@@ -1,4 +1,5 @@
-//! What presence says of a user in several places is the same in all of them: rows, transitions, the compacted
+//! What presence says of a user in several places is the same in all of them: rows, transitions, the
+//! compacted
 //! state, and where to route.
 
 use std::collections::BTreeMap;
