@@ -15,9 +15,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+const PAUSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Below the range that the kernel takes outgoing ports from: a port stays free while its server is down.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
@@ -104,8 +105,20 @@ impl Process {
         self.wait(timeout).or_else(|_| self.kill9())
     }
 
+    /// Returns when all threads of the process stand still: a signal alone leaves those on other cores
+    /// time enough to answer a request.
     pub fn pause(&mut self) -> Result<()> {
-        self.signal(Signal::STOP)
+        self.signal(Signal::STOP)?;
+        let pid = self.process_id()?;
+        let deadline = Instant::now() + PAUSE_TIMEOUT;
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        while waitid(WaitId::Pid(pid), stopped).context("cannot wait for a stop")?.is_none() {
+            if Instant::now() > deadline {
+                bail!("{} does not stop within {} s", self.name(), PAUSE_TIMEOUT.as_secs());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     pub fn resume(&mut self) -> Result<()> {
@@ -114,9 +127,13 @@ impl Process {
 
     fn signal(&mut self, signal: Signal) -> Result<()> {
         self.check_runs()?;
+        kill_process(self.process_id()?, signal)
+            .with_context(|| format!("cannot send a signal to {}", self.name()))
+    }
+
+    fn process_id(&mut self) -> Result<Pid> {
         let pid = self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        let pid = pid.with_context(|| format!("{} has just ended", self.name()))?;
-        kill_process(pid, signal).with_context(|| format!("cannot send a signal to {}", self.name()))
+        pid.with_context(|| format!("{} has just ended", self.name()))
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<()> {
