@@ -12,12 +12,10 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use heartline::topology::{Topic, Topology};
-use rdkafka::{
-    ClientConfig,
-    config::RDKafkaLogLevel,
-    producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
-};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use serde_json::{Value, json};
+
+use super::deployment::lasting_client;
 
 const GROUPS: usize = 160;
 const DIRECT: usize = 40;
@@ -43,12 +41,9 @@ pub struct Chat {
 
 impl Chat {
     pub fn start(kafka: &str) -> Result<Self> {
-        let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
-            .set("bootstrap.servers", kafka)
+        let producer: ThreadedProducer<DefaultProducerContext> = lasting_client(kafka)
             .set("enable.idempotence", "true")
             .set("message.timeout.ms", "600000")
-            // A broker that is stopped by the test is no news.
-            .set_log_level(RDKafkaLogLevel::Emerg)
             .create()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);

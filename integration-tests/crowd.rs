@@ -15,11 +15,9 @@ use heartline::{
     record::heartbeats::{Beat, End, Field, Input, encode},
     topology::{Topic, Topology},
 };
-use rdkafka::{
-    ClientConfig,
-    config::RDKafkaLogLevel,
-    producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
-};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+
+use super::deployment::lasting_client;
 
 /// How long a session lives without a beat, and how often it beats.
 pub const LEASE: Duration = Duration::from_secs(6);
@@ -62,15 +60,12 @@ pub struct Crowd {
 
 impl Crowd {
     pub fn start(kafka: &str, sizes: Sizes) -> Result<Self> {
-        let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
-            .set("bootstrap.servers", kafka)
+        let producer: ThreadedProducer<DefaultProducerContext> = lasting_client(kafka)
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             .set("message.timeout.ms", "600000")
             // Room for what is beaten while the broker is away for minutes.
             .set("queue.buffering.max.messages", "1000000")
-            // A broker that is stopped by the test is no news.
-            .set_log_level(RDKafkaLogLevel::Emerg)
             .create()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);

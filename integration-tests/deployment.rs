@@ -21,6 +21,7 @@ use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
     metadata::Metadata,
@@ -314,6 +315,17 @@ fn last_offsets(kafka: &str, topic: Topic) -> Result<BTreeMap<u32, i64>> {
         }
     }
     Ok(last)
+}
+
+/// A client that lives through an outage of the broker: it is back soon after it, so that what a test times
+/// is the product, and a broker that is stopped by the test is no news.
+pub fn lasting_client(kafka: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", kafka)
+        .set("reconnect.backoff.max.ms", "500")
+        .set_log_level(RDKafkaLogLevel::Emerg);
+    config
 }
 
 /// Reads what is committed, from assigned positions to the end that the broker names, which is before what

@@ -17,10 +17,11 @@ use heartline::{
     topology::{Topic, Topology},
 };
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
-    config::RDKafkaLogLevel,
+    Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
 };
+
+use super::deployment::lasting_client;
 
 /// A transition and when it became visible.
 #[derive(Debug, Clone)]
@@ -37,14 +38,12 @@ pub struct Watch {
 
 impl Watch {
     pub fn start(kafka: &str) -> Result<Self> {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", kafka)
+        let consumer: BaseConsumer = lasting_client(kafka)
             .set("group.id", "heartline.watch")
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "earliest")
             .set("fetch.wait.max.ms", "20")
-            .set_log_level(RDKafkaLogLevel::Emerg)
             .create()?;
         let mut partitions = TopicPartitionList::new();
         for partition in 0..Topology::shipped().partitions(Topic::Presence) {
