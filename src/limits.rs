@@ -102,6 +102,11 @@ pub const PAGE_ROWS_MAX: u32 = 1_000;
 /// Elements of one answer to a reader, and how many they are when nobody says.
 pub const READ_COUNT_MAX: u32 = PAGE_ROWS_MAX;
 pub const READ_COUNT_DEFAULT: u32 = 100;
+/// Bytes of bodies after which a page of an inbox or a history ends, with the step that reached them.
+pub const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Entries or messages whose bodies are read in one step, so that a page exceeds its bytes by at most so many
+/// bodies.
+pub const READ_STEP: usize = 128;
 /// Windows of an inbox that one answer reads; above, the page ends where they do.
 pub const READ_WINDOWS_MAX: u32 = 32;
 /// Reads of one request that are under way at a time.

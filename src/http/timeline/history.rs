@@ -1,11 +1,13 @@
 //! The history of a conversation: its messages by their numbers, block by block.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ReadError, Timeline, first_missing, post::Post, within};
 use crate::{
     id::{ConversationError, parse_conversation},
-    limits::BLOCK_MESSAGES,
+    limits::{BLOCK_MESSAGES, READ_BYTES_MAX, READ_STEP},
     table::{
         conversation::{ConversationHead, head_query},
         message::{MessageRow, block_of, messages_query, seq_of},
@@ -23,7 +25,8 @@ pub enum Range {
     Newest,
 }
 
-/// A page of a history, in ascending order.
+/// A page of a history, in ascending order, from the end of the range that was asked for. It may have fewer
+/// messages than were asked for where their bodies are large.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HistoryPage {
     pub latest_seq: i64,
@@ -83,12 +86,42 @@ impl Timeline<'_> {
                 return Err(ReadError::Hole { what: conversation.to_owned(), seq });
             }
             let (start, end) = range.numbers(count, trimmed_to, latest_seq);
-            let messages = self.messages(conversation, start, end).await?;
-            missing = first_missing(messages.iter().map(|message| message.seq), start, end);
-            if missing.is_none() {
-                return Ok(HistoryPage { latest_seq, trimmed_to, messages });
+            match self.page(conversation, range, start, end).await? {
+                Ok(messages) => return Ok(HistoryPage { latest_seq, trimmed_to, messages }),
+                Err(seq) => missing = Some(seq),
             }
         }
+    }
+
+    /// The messages of a page, step by step until their bodies are enough, or the number that is missing.
+    async fn page(
+        &self,
+        conversation: &str,
+        range: Range,
+        mut start: i64,
+        mut end: i64,
+    ) -> Result<Result<Vec<Post>, i64>, ReadError> {
+        let backward = !matches!(range, Range::After(_));
+        let (mut page, mut bytes) = (VecDeque::new(), 0);
+        while start <= end && bytes < READ_BYTES_MAX {
+            let (first, last) = match backward {
+                true => (start.max(end - READ_STEP as i64 + 1), end),
+                false => (start, end.min(start + READ_STEP as i64 - 1)),
+            };
+            let step = self.messages(conversation, first, last).await?;
+            if let Some(seq) = first_missing(step.iter().map(|message| message.seq), first, last) {
+                return Ok(Err(seq));
+            }
+            bytes += step.iter().map(|message| message.body.get().len()).sum::<usize>();
+            if backward {
+                step.into_iter().rev().for_each(|message| page.push_front(message));
+                end = first - 1;
+            } else {
+                page.extend(step);
+                start = last + 1;
+            }
+        }
+        Ok(Ok(page.into()))
     }
 
     /// The number of a conversation's last message.
@@ -125,9 +158,6 @@ impl Timeline<'_> {
 
     /// The messages that there are of some numbers, which lie in a few blocks.
     async fn messages(&self, conversation: &str, start: i64, end: i64) -> Result<Vec<Post>, ReadError> {
-        if start > end {
-            return Ok(Vec::new());
-        }
         let queries = (block_of(start)..=block_of(end)).map(|block| {
             let first = start.max(block * BLOCK_MESSAGES);
             let last = end.min((block + 1) * BLOCK_MESSAGES - 1);

@@ -99,7 +99,7 @@ impl Inbox<'_> {
             let bodies = Bodies::read(self.timeline, &entries).await?;
             trimmed_to = trimmed_to.max(bodies.trimmed_to);
             let mut posts = Vec::with_capacity(entries.len());
-            for (seq, row) in entries.iter().filter(|(seq, _)| *seq > trimmed_to) {
+            for (seq, row) in entries[..bodies.entries].iter().filter(|(seq, _)| *seq > trimmed_to) {
                 let entry = EntryRow::from_cells(&row.cells)?;
                 posts.push(Post::of_entry(*seq, &entry, bodies.of(&entry)?)?);
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{ReadError, Timeline};
 use crate::{
+    limits::{READ_BYTES_MAX, READ_STEP},
     store::Row,
     table::{
         inbox::EntryRow,
@@ -14,6 +15,8 @@ use crate::{
 /// The bodies that the entries of a page do not carry themselves.
 #[derive(Debug, Default)]
 pub struct Bodies {
+    /// The first so many entries have theirs; more would be too large together.
+    pub entries: usize,
     /// By conversation and number there.
     found: BTreeMap<(Box<str>, i64), Row>,
     /// The last entry whose message retention has let go in its conversation; 0 for none. Messages are kept
@@ -23,24 +26,22 @@ pub struct Bodies {
 
 impl Bodies {
     pub async fn read(timeline: Timeline<'_>, entries: &[(i64, Row)]) -> Result<Self, ReadError> {
-        let mut wanted: BTreeMap<(&str, i64), BTreeSet<i64>> = BTreeMap::new();
-        let mut large = Vec::new();
-        for (seq, row) in entries {
-            let entry = EntryRow::from_cells(&row.cells)?;
-            if entry.body.is_none() {
-                let block = block_of(entry.conversation_seq);
-                wanted.entry((entry.conversation, block)).or_default().insert(entry.conversation_seq);
-                large.push((*seq, entry));
+        let (mut bodies, mut large, mut bytes) = (Self::default(), Vec::new(), 0);
+        for step in entries.chunks(READ_STEP) {
+            bodies.read_step(timeline, step).await?;
+            bodies.entries += step.len();
+            for (seq, row) in step {
+                let entry = EntryRow::from_cells(&row.cells)?;
+                bytes += match (entry.body, bodies.row_of(&entry)) {
+                    (Some(body), _) => body.len(),
+                    (None, Some(row)) => MessageRow::from_cells(&row.cells)?.body.len(),
+                    (None, None) => 0,
+                };
+                large.extend(entry.body.is_none().then_some((*seq, entry)));
             }
-        }
-        let query = |((conversation, block), seqs): (&(&str, i64), &BTreeSet<i64>)| {
-            bodies_query(conversation, *block, &seqs.iter().copied().collect::<Vec<_>>())
-        };
-        let answers = timeline.all(wanted.iter().map(query).collect()).await?;
-        let mut bodies = Self::default();
-        for ((conversation, _), rows) in wanted.keys().zip(answers) {
-            let numbered = rows.into_iter().filter_map(|row| Some((seq_of(&row.clustering)?, row)));
-            bodies.found.extend(numbered.map(|(seq, row)| (((*conversation).into(), seq), row)));
+            if bytes >= READ_BYTES_MAX {
+                break;
+            }
         }
         // Of each conversation the last message that is not there: those before it are older.
         let mut absent: BTreeMap<&str, &EntryRow<'_>> = BTreeMap::new();
@@ -57,6 +58,26 @@ impl Bodies {
             check_let_go(timeline, entry).await?;
         }
         Ok(bodies)
+    }
+
+    async fn read_step(&mut self, timeline: Timeline<'_>, step: &[(i64, Row)]) -> Result<(), ReadError> {
+        let mut wanted: BTreeMap<(&str, i64), BTreeSet<i64>> = BTreeMap::new();
+        for (_, row) in step {
+            let entry = EntryRow::from_cells(&row.cells)?;
+            if entry.body.is_none() {
+                let block = block_of(entry.conversation_seq);
+                wanted.entry((entry.conversation, block)).or_default().insert(entry.conversation_seq);
+            }
+        }
+        let query = |((conversation, block), seqs): (&(&str, i64), &BTreeSet<i64>)| {
+            bodies_query(conversation, *block, &seqs.iter().copied().collect::<Vec<_>>())
+        };
+        let answers = timeline.all(wanted.iter().map(query).collect()).await?;
+        for ((conversation, _), rows) in wanted.keys().zip(answers) {
+            let numbered = rows.into_iter().filter_map(|row| Some((seq_of(&row.clustering)?, row)));
+            self.found.extend(numbered.map(|(seq, row)| (((*conversation).into(), seq), row)));
+        }
+        Ok(())
     }
 
     /// The body of an entry behind [`Bodies::trimmed_to`].

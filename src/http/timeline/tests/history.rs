@@ -2,6 +2,7 @@ use super::{World, hole};
 use crate::{
     http::timeline::history::{HistoryPage, Range, conversation_name},
     id::{ConversationError, IdError},
+    limits::{READ_BYTES_MAX, READ_STEP},
     table::message::MESSAGES,
 };
 
@@ -49,7 +50,21 @@ async fn pages_lead_forward_and_backward_over_the_borders_of_blocks() {
     assert_eq!(seqs(&world, Range::Newest, 2).await, [2_004, 2_005]);
     let before = world.reads_of(&MESSAGES);
     assert_eq!(seqs(&world, Range::After(500), 1_000).await, (501..=1_500).collect::<Vec<_>>());
-    assert_eq!(world.reads_of(&MESSAGES) - before, 3, "the first message, and two blocks");
+    let steps = 1_000_usize.div_ceil(READ_STEP);
+    assert_eq!(world.reads_of(&MESSAGES) - before, steps + 2, "also the first message, and a second block");
+}
+
+#[tokio::test]
+async fn a_page_of_large_bodies_ends_early_on_the_side_that_was_not_asked_for() {
+    let world = World::new();
+    let body = format!("\"{}\"", "x".repeat(READ_BYTES_MAX / READ_STEP));
+    (1..=1_000).for_each(|seq| world.message("group/team", seq, &body));
+    world.latest("group/team", 1_000);
+    let step = READ_STEP as i64;
+    assert_eq!(seqs(&world, Range::After(0), 1_000).await, (1..=step).collect::<Vec<_>>());
+    assert_eq!(seqs(&world, Range::After(step), 5).await, (step + 1..=step + 5).collect::<Vec<_>>());
+    assert_eq!(seqs(&world, Range::Newest, 1_000).await, (1_001 - step..=1_000).collect::<Vec<_>>());
+    assert_eq!(seqs(&world, Range::Before(500), 1_000).await, (500 - step..500).collect::<Vec<_>>());
 }
 
 #[tokio::test]

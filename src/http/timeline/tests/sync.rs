@@ -1,6 +1,7 @@
 use super::{World, hole};
 use crate::{
     http::timeline::sync::SyncPage,
+    limits::{READ_BYTES_MAX, READ_STEP},
     table::{
         inbox::{INBOX, WINDOWS},
         message::MESSAGES,
@@ -155,7 +156,7 @@ async fn entries_that_expire_while_they_are_read_are_let_go() {
 }
 
 #[tokio::test]
-async fn large_bodies_are_read_from_the_history_each_block_once() {
+async fn large_bodies_are_read_from_the_history_each_block_once_a_step() {
     let world = World::new();
     world.window("bob", 1, 1);
     let body = r#"{"b" : 9007199254740993, "a":[1e400, 1.0]}"#;
@@ -170,9 +171,32 @@ async fn large_bodies_are_read_from_the_history_each_block_once() {
     let page = page(&world, 0, 1_000).await;
     let bodies: Vec<_> = page.entries.iter().take(2).map(|entry| entry.body.get()).collect();
     assert_eq!((page.entries.len(), bodies), (1_000, vec!["1.50", body]));
-    assert_eq!(world.reads_of(&MESSAGES), 2, "the messages 102 to 1,100 are in two blocks");
+    let steps = 1_000_usize.div_ceil(READ_STEP);
+    assert_eq!(world.reads_of(&MESSAGES), steps + 1, "the messages 102 to 1,100 are in two blocks");
     let text = serde_json::to_string(&page).expect("JSON");
     assert!(text.contains(&format!("\"body\":{body}")), "byte for byte");
+}
+
+#[tokio::test]
+async fn a_page_of_large_bodies_ends_early_and_says_where() {
+    let world = World::new();
+    let body = format!("\"{}\"", "x".repeat(READ_BYTES_MAX / READ_STEP));
+    world.window("bob", 1, 1);
+    for seq in 1..=400 {
+        world.entry_of("bob", 1, seq, "alice", None);
+        world.message("group/team", seq + 100, &body);
+    }
+    world.inbox_head("bob", 400, 1);
+    world.latest("group/team", 500);
+    let (mut after, mut found) = (0, Vec::new());
+    while after < 400 {
+        let page = page(&world, after, 1_000).await;
+        assert!(page.entries.len() <= READ_STEP, "{} entries", page.entries.len());
+        assert_eq!((page.latest_seq, page.trimmed_to), (400, 0));
+        found.extend(seqs(&page));
+        after = page.last_seq;
+    }
+    assert_eq!(found, (1..=400).collect::<Vec<_>>());
 }
 
 #[tokio::test]
