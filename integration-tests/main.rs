@@ -27,6 +27,7 @@ mod rows;
 mod rights;
 mod serve;
 mod servers;
+mod shutdown;
 mod slice;
 mod tidy;
 mod timeline;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         restarts::cases(),
         rights::cases(),
         serve::cases(),
+        shutdown::cases(),
     ];
     case::run(&arguments, cases.into_iter().flatten().collect())
 }

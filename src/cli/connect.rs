@@ -37,6 +37,9 @@ pub enum Backend {
     Servers { config: Box<Config>, cql: Cql },
 }
 
+/// The next offset of every partition of each processor's input.
+type Ends = BTreeMap<ProcessorKind, BTreeMap<u32, i64>>;
+
 /// What stands on the log and the store without being a worker.
 pub type Clients = (Arc<dyn TopicClient>, Arc<dyn StoreClient>);
 
@@ -111,32 +114,24 @@ pub async fn work(mut work: Work) -> Result<(), CliError> {
     for processor in &work.processors {
         workers.push((*processor, start(*processor, &work)?));
     }
-    let mut ends = BTreeMap::new();
-    let mut read_ends = tokio::time::interval(READ_ENDS_EVERY);
+    let (told, ends) = watch::channel(Ends::new());
+    let reading = tokio::spawn(read_ends(topics, work.processors.clone(), told));
     let begun = Instant::now();
     let mut report_at = begun;
     let mut halts = Halts::default();
     while !workers.iter().any(|(_, worker)| worker.is_finished()) {
         tokio::select! {
             _ = work.shutdown.wait_for(|down| *down) => break,
-            _ = read_ends.tick() => {
-                for (processor, _) in &workers {
-                    // Without an answer the lag is shown as of the last one.
-                    if let Ok(bounds) = topics.bounds(processor.input()).await {
-                        let next = bounds.into_iter().map(|(partition, bounds)| (partition, bounds.end));
-                        ends.insert(*processor, next.collect::<BTreeMap<_, _>>());
-                    }
-                }
-            }
             () = sleep_until(report_at) => {
                 for (processor, worker) in &workers {
-                    report::tell(&work.status, worker, ends.get(processor));
+                    report::tell(&work.status, worker, ends.borrow().get(processor));
                     halts.log(*processor, worker);
                 }
                 report_at = Instant::now() + report::pause(begun.elapsed(), REPORT_EVERY);
             }
         }
     }
+    reading.abort();
     for (_, worker) in &workers {
         worker.stop();
     }
@@ -148,6 +143,21 @@ pub async fn work(mut work: Work) -> Result<(), CliError> {
         Exit::Left => Ok(()),
         Exit::Fatal(sentence) => Err(CliError::internal(sentence)),
     })
+}
+
+/// Asks the log again and again how far it reaches, beside everything else: a broker that is away answers
+/// late. Without an answer the lag is shown as of the last one.
+async fn read_ends(topics: Arc<dyn TopicClient>, processors: Vec<ProcessorKind>, told: watch::Sender<Ends>) {
+    let mut every = tokio::time::interval(READ_ENDS_EVERY);
+    loop {
+        every.tick().await;
+        for processor in &processors {
+            if let Ok(bounds) = topics.bounds(processor.input()).await {
+                let next = bounds.into_iter().map(|(partition, bounds)| (partition, bounds.end)).collect();
+                told.send_modify(|ends| _ = ends.insert(*processor, next));
+            }
+        }
+    }
 }
 
 /// The partitions that stand still: each is logged once, when it halts.
