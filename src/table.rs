@@ -182,3 +182,6 @@ impl Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ use crate::{
 };
 
 pub(super) mod strategy;
+mod json_suite;
+mod limits;
 mod timeline;
 
 const SCHEMAS: [(Topic, &str); 10] = [

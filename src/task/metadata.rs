@@ -1,5 +1,7 @@
 //! What travels with an offset commit, so that it moves atomically with the committed position.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{limits::OFFSET_METADATA_BYTES_MAX, log::Offset};
@@ -28,10 +30,12 @@ struct Mirror<'a> {
     start: Offset,
     generation: i32,
     base_us: i64,
-    topic: &'a str,
-    producer: &'a str,
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    #[serde(borrow)]
+    producer: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resume: Option<std::borrow::Cow<'a, str>>,
+    resume: Option<Cow<'a, str>>,
 }
 
 impl OffsetMetadata {
@@ -45,8 +49,8 @@ impl OffsetMetadata {
             start: self.start,
             generation: self.generation,
             base_us: self.base_us,
-            topic: &self.topic_id,
-            producer: &self.producer,
+            topic: self.topic_id.as_str().into(),
+            producer: self.producer.as_str().into(),
             resume: self.resume.as_deref().map(Into::into),
         };
         let text = serde_json::to_string(&mirror).unwrap_or_default();
@@ -63,9 +67,9 @@ impl OffsetMetadata {
             start: mirror.start,
             generation: mirror.generation,
             base_us: mirror.base_us,
-            topic_id: mirror.topic.to_owned(),
-            producer: mirror.producer.to_owned(),
-            resume: mirror.resume.map(std::borrow::Cow::into_owned),
+            topic_id: mirror.topic.into_owned(),
+            producer: mirror.producer.into_owned(),
+            resume: mirror.resume.map(Cow::into_owned),
         })
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    limits::IDEMPOTENCE_MS,
+    limits::{IDEMPOTENCE_MS, MEMBERS_MAX},
     processor::bench::{Bench, START_MS, setup},
     table::{
         Stage,
@@ -204,6 +204,23 @@ fn a_message_goes_to_the_members_as_of_its_offset_and_to_its_sender() {
     let expected =
         [("alice", 1), ("bob", 1), ("alice", 2), ("carol", 2), ("alice", 3), ("carol", 3), ("guest", 3)];
     assert_eq!(delivered(&bench), expected.map(|(name, seq)| one_of(name, seq)));
+}
+
+#[test]
+fn a_conversation_takes_members_up_to_its_limit_and_refuses_one_above() {
+    let mut bench = bench();
+    let users: Vec<_> = (0..=MEMBERS_MAX).map(|number| format!("u{number}")).collect();
+    let names: Vec<&str> = users.iter().map(String::as_str).collect();
+    let (below, rest) = names.split_at(MEMBERS_MAX - 1);
+    let (at, above) = (rest[0], rest[1]);
+    for (index, names) in below.chunks(10_000).enumerate() {
+        assert_eq!(bench.send(&members(&format!("m-{index}"), names, &[])), Step::Applied);
+    }
+    assert_eq!(bench.send(&members("below", &[at, above], &[])), Step::DeadLettered);
+    assert_eq!(bench.send(&members("at", &[at], &[])), Step::Applied);
+    assert_eq!(bench.send(&members("above", &[above], &[])), Step::DeadLettered);
+    assert_eq!(bench.send(&members("gone", &[], &[at])), Step::Applied);
+    assert_eq!(bench.send(&members("again", &[above], &[])), Step::Applied);
 }
 
 #[test]

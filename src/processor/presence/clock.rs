@@ -145,3 +145,6 @@ impl From<ResumeParameters> for Parameters {
         Self { fold_version, lease_ms, away_after_ms, busy_for_ms, brake, dwell_ms }
     }
 }
+
+#[cfg(test)]
+mod tests;

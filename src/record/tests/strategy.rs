@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use crate::limits::INTEGER_MAX;
+use crate::{limits::INTEGER_MAX, record::RecordOrigin};
 
 pub(in crate::record) fn id() -> BoxedStrategy<Cow<'static, str>> {
     prop_oneof![
@@ -23,6 +23,10 @@ pub(in crate::record) fn integer() -> impl Strategy<Value = i64> {
 /// A number in a conversation or an inbox.
 pub(in crate::record) fn seq() -> impl Strategy<Value = i64> {
     prop_oneof![1..100_i64, 1..=INTEGER_MAX]
+}
+
+pub(in crate::record) fn origin() -> impl Strategy<Value = RecordOrigin> {
+    (any::<u32>(), 0..=INTEGER_MAX).prop_map(|(partition, offset)| RecordOrigin { partition, offset })
 }
 
 pub(in crate::record) fn group() -> BoxedStrategy<Cow<'static, str>> {

@@ -1,4 +1,7 @@
+use proptest::{option, prelude::*, sample::select};
+
 use super::*;
+use crate::record::tests::strategy::{edited, id, integer, origin, seq};
 
 fn view() -> TransitionView {
     TransitionView {
@@ -65,5 +68,59 @@ fn what_is_no_transition_is_refused() {
         let changed = text.replacen(from, to, 1);
         assert_ne!(changed, text);
         assert!(TransitionView::decode(changed.as_bytes()).is_err(), "{changed}");
+    }
+}
+
+fn any_view() -> BoxedStrategy<TransitionView> {
+    let status = || select(&[Status::Offline, Status::Away, Status::Online, Status::Busy][..]);
+    let cause = select(
+        &[Cause::Heartbeat, Cause::Goodbye, Cause::Expired, Cause::Idle, Cause::GatewayGone, Cause::Status][..],
+    );
+    let optional_id = || option::of(id().prop_map(String::from));
+    let text = || option::of(".{0,40}".prop_map(String::from));
+    let change = (seq(), status(), status(), cause, any::<u32>());
+    let whose = (id(), optional_id(), optional_id(), text(), text());
+    let times = (integer(), integer(), integer(), origin());
+    (change, whose, times)
+        .prop_map(|(change, whose, times)| {
+            let (version, from, to, cause, sessions) = change;
+            let (user, session, device, status_text, activity) = whose;
+            let (occurred_at, detected_at, last_seen, origin) = times;
+            TransitionView {
+                user: user.into_owned(),
+                version: version as u64,
+                from,
+                to,
+                cause,
+                session,
+                device,
+                sessions,
+                status_text,
+                activity,
+                occurred_at,
+                detected_at,
+                last_seen,
+                origin,
+            }
+        })
+        .boxed()
+}
+
+proptest! {
+    #[test]
+    fn any_transition_reads_back_the_same(view in any_view()) {
+        prop_assert_eq!(TransitionView::decode(&view.as_transition().encode()), Ok(view));
+    }
+
+    #[test]
+    fn any_bytes_are_refused_or_read_the_same_again(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200).boxed(),
+            edited(any_view().prop_map(|view| view.as_transition().encode().to_vec())),
+        ],
+    ) {
+        if let Ok(view) = TransitionView::decode(&bytes) {
+            prop_assert_eq!(TransitionView::decode(&view.as_transition().encode()), Ok(view));
+        }
     }
 }
