@@ -13,6 +13,7 @@ use fastrand::Rng;
 use super::{Delivery, Keep, Network, PodEvent, PodId, Settings};
 use crate::{
     engine::{Command, Exit},
+    log::{LogCommand, LogEvent},
     topology::ProcessorKind,
 };
 
@@ -96,11 +97,24 @@ pub struct World {
     clients: Clients,
     checks: Checks,
     next_disaster_ms: u64,
+    /// After some crashes a successor is struck down in its first transaction.
+    ambush: Ambush,
     /// When the projections of presence are compared next, once nothing is owed.
     next_projections_ms: u64,
     restores: u64,
     /// Lives of machines.
     lives: u64,
+}
+
+/// Who takes over from a machine that crashed may be next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ambush {
+    No,
+    /// Whoever is assigned something next.
+    Waiting,
+    Of(PodId),
+    /// The machine has begun its first transaction.
+    Sprung(usize),
 }
 
 /// Plays one seed with the plan that the seed draws.
@@ -137,6 +151,7 @@ impl World {
             checks: Checks::new(&plan, groups),
             next_projections_ms: 0,
             next_disaster_ms: random.u64(5_000..15_000),
+            ambush: Ambush::No,
             plan,
             network,
             groups,
@@ -240,6 +255,12 @@ impl World {
 
     fn deliver(&mut self, delivery: Delivery) {
         let (machine, member) = place(delivery.pod);
+        if self.ambush == Ambush::Waiting
+            && let PodEvent::Log(LogEvent::Assigned { partitions, .. }) = &delivery.event
+            && !partitions.is_empty()
+        {
+            self.ambush = Ambush::Of(delivery.pod);
+        }
         let now = self.machines[machine].now(self.network.now_ms());
         if let Some(engine) = &mut self.machines[machine].members[member].engine {
             match delivery.event {
@@ -260,7 +281,13 @@ impl World {
         running.turn(now);
         while let Some(command) = running.poll_command() {
             match command {
-                Command::Log(command) => self.network.submit_log(*pod, command),
+                Command::Log(command) => {
+                    if self.ambush == Ambush::Of(*pod) && matches!(command, LogCommand::Transact(_)) {
+                        self.ambush = Ambush::Sprung(index);
+                        self.next_disaster_ms = now_ms + self.random.u64(0..100);
+                    }
+                    self.network.submit_log(*pod, command);
+                }
                 Command::Store(command) => self.network.submit_store(*pod, command),
             }
         }
@@ -300,6 +327,11 @@ impl World {
         self.next_disaster_ms = now_ms + self.random.u64(2_000..self.plan.disaster_ms);
         let Some(disaster) = self.random.choice(&self.plan.disasters).copied() else { return };
         let index = self.random.usize(0..self.machines.len());
+        let (disaster, index) = match self.ambush {
+            Ambush::Sprung(index) => (Disaster::Crash, index),
+            _ => (disaster, index),
+        };
+        self.ambush = if disaster == Disaster::Crash { Ambush::Waiting } else { Ambush::No };
         let kind = ProcessorKind::ALL[self.random.usize(0..PROCESSORS)];
         let machine = &mut self.machines[index];
         let (first, pod) = (machine.members[0].pod, machine.members[kind as usize].pod);

@@ -10,18 +10,21 @@
 //!   owned.
 //!
 //! Whenever no transaction is unsettled:
-//! * visibility: every visible transition's cause lies below the committed offset; messages with their
-//!   recipients, entries and cursors are exactly those that the oracle has of the committed prefixes.
+//! * visibility: every visible transition's cause lies below the committed offset; transitions, states and
+//!   sessions, messages with their recipients, entries and cursors are exactly those that the oracle has of the committed prefixes;
+//! * stored: the position that travels with an offset is one that a row states, and from there on every
+//!   bucket of presence has a whole checkpoint.
 //!
 //! At random instants:
 //! * readers: whoever sees a head finds everything up to it; heads and cursors never go back; members are
-//!   those of their origin.
+//!   those of their origin;
+//! * successors: the heads of a bucket of inboxes are those of its origin; a row of presence is what the
+//!   record below its origin made of it, and lacks nothing below the stored position.
 //!
 //! At the end:
 //! * outputs: per input partition, what is visible equals what one fold of the committed prefix brings about,
 //!   byte for byte, the framing of deliveries aside;
-//! * rows: the same for the rows in the store; those of the timeline also equal the oracle's, as do its dead
-//!   letters;
+//! * rows: the same for the rows in the store; they also equal the oracle's, as do the dead letters;
 //! * counts: consumed = applied + filtered + dead-lettered + forwarded, each as the oracle counts them;
 //! * leases: no session's end by silence before its lease is over on a lease clock computed from the beacons
 //!   alone, nobody present for long after, and never more ends at once than the brake lets go;
@@ -35,15 +38,19 @@ use crate::{
 };
 
 mod leases;
+mod people;
 pub mod projections;
 mod presence;
 mod reader;
+mod stored;
 mod timeline;
 
 use leases::silence_is_judged_rightly;
+use people::People;
 use presence::Transitions;
 use projections::projections_agree;
 use reader::Reader;
+use stored::Stored;
 use timeline::Timeline;
 
 /// At the end a partition of heartbeats may lag by what was appended just now: beacons of the last seconds.
@@ -57,8 +64,10 @@ pub struct Checks {
     /// Something became visible since all was settled last.
     unsettled: bool,
     transitions: Transitions,
+    people: People,
     timeline: Timeline,
     reader: Reader,
+    stored: Stored,
 }
 
 impl Checks {
@@ -70,8 +79,10 @@ impl Checks {
             markers: 0,
             unsettled: false,
             transitions: Transitions::new(plan),
+            people: People::new(plan),
             timeline: Timeline::new(plan),
             reader: Reader::new(plan),
+            stored: Stored::new(plan),
         }
     }
 
@@ -103,7 +114,8 @@ impl Checks {
 
     /// A reader comes, if it is time.
     pub fn look(&mut self, network: &Network) -> Result<(), String> {
-        self.reader.look(network, &mut self.timeline)
+        self.reader.look(network, &mut self.timeline)?;
+        self.stored.look(network)
     }
 
     pub fn after_step(&mut self, network: &Network) -> Result<(), String> {
@@ -116,12 +128,15 @@ impl Checks {
             self.unsettled = true;
             self.transitions.follow(broker)?;
             self.timeline.follow(broker)?;
+            self.people.follow(broker);
         }
         if self.unsettled && broker.is_settled() {
             self.unsettled = false;
             self.transitions.settled(broker, self.groups)?;
             self.timeline.settled(broker, self.groups)?;
+            self.people.settled(&self.timeline.oracle)?;
             self.reader.settled(&self.timeline)?;
+            self.stored.settled(network, self.groups, &self.timeline.oracle)?;
         }
         Ok(())
     }

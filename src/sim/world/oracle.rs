@@ -1,5 +1,5 @@
-//! What the timeline must be, said once more: from the committed prefixes of `sends`, `deliveries` and
-//! `receipts` and the text of the contract alone.
+//! What presence and the timeline must be, said once more: from the committed prefixes of `heartbeats`,
+//! `sends`, `deliveries` and `receipts` and the text of the contract alone.
 //!
 //! Nothing of the product's decoders or folds is used here, only ids, the placement of keys and the bounds;
 //! it is naive on purpose, keeps everything and is in no hurry. It is advanced whenever all is settled, so
@@ -27,12 +27,14 @@ pub mod inboxes;
 pub mod json;
 pub mod letters;
 pub mod posted;
+pub mod presence;
 mod recipients;
 pub mod rows;
 
 use conversations::{Conversation, Conversations};
 use cursors::Cursors;
 use inboxes::{Inbox, Inboxes};
+use presence::Presence;
 
 /// On a record that was forwarded once.
 const FORWARDED: &str = "heartline.forwarded";
@@ -104,9 +106,10 @@ trait Part {
     fn take(&mut self, record: &CommittedRecord<'_>) -> Result<(), String>;
 }
 
-/// All partitions of the three processors of the timeline.
+/// All partitions of the four processors.
 pub struct Oracle {
     topology: Arc<Topology>,
+    presence: Vec<Presence>,
     conversations: Vec<Conversations>,
     inboxes: Vec<Inboxes>,
     cursors: Vec<Cursors>,
@@ -116,10 +119,12 @@ impl Oracle {
     #[must_use]
     pub fn new(topology: &Arc<Topology>) -> Self {
         let partitions = |kind: ProcessorKind| 0..topology.partitions(kind.input());
+        let presence = partitions(ProcessorKind::Presence);
         let conversations = partitions(ProcessorKind::Conversation);
         let (inboxes, cursors) = (partitions(ProcessorKind::Inbox), partitions(ProcessorKind::Cursor));
         Self {
             topology: Arc::clone(topology),
+            presence: presence.map(|partition| Presence::new(topology, partition)).collect(),
             conversations: conversations.map(|partition| Conversations::new(topology, partition)).collect(),
             inboxes: inboxes.map(|_| Inboxes::new(topology)).collect(),
             cursors: cursors.map(|partition| Cursors::new(topology, partition)).collect(),
@@ -128,6 +133,7 @@ impl Oracle {
 
     /// Takes in what has been committed.
     pub fn advance(&mut self, broker: &SimBroker, groups: Groups) -> Result<(), String> {
+        advance(&mut self.presence, broker, groups)?;
         advance(&mut self.conversations, broker, groups)?;
         advance(&mut self.inboxes, broker, groups)?;
         advance(&mut self.cursors, broker, groups)
@@ -142,7 +148,7 @@ impl Oracle {
     ) -> Result<(), String> {
         let partition = partition as usize;
         match kind {
-            ProcessorKind::Presence => Ok(()),
+            ProcessorKind::Presence => take(&mut self.presence[partition], record),
             ProcessorKind::Conversation => take(&mut self.conversations[partition], record),
             ProcessorKind::Inbox => take(&mut self.inboxes[partition], record),
             ProcessorKind::Cursor => take(&mut self.cursors[partition], record),
@@ -180,6 +186,20 @@ impl Oracle {
         Ok(conversation.and_then(|conversation| conversation.memberships.get(&origin)))
     }
 
+    /// The last numbers of all users in a bucket as of a position; `Err` while it is not known yet.
+    pub fn heads_as_of(&self, bucket: u32, origin: Offset) -> Result<BTreeMap<String, i64>, NotYet> {
+        let partition = bucket % self.topology.partitions(ProcessorKind::Inbox.input());
+        let inboxes = &self.inboxes[partition as usize];
+        if inboxes.account.position < origin {
+            return Err(NotYet);
+        }
+        let heads =
+            inboxes.by_user.iter().filter(|(_, inbox)| inbox.bucket == bucket).map(|(user, inbox)| {
+                (user.clone(), inbox.entries.partition_point(|entry| entry.offset < origin) as i64)
+            });
+        Ok(heads.filter(|(_, latest)| *latest > 0).collect())
+    }
+
     /// Messages, entries and advances of cursors.
     #[must_use]
     pub fn totals(&self) -> (u64, u64, u64) {
@@ -190,15 +210,15 @@ impl Oracle {
         )
     }
 
-    /// What became of the records of an input partition; `None` for presence.
+    /// What became of the records of an input partition.
     #[must_use]
-    pub fn account(&self, kind: ProcessorKind, partition: PartitionId) -> Option<&Account> {
+    pub fn account(&self, kind: ProcessorKind, partition: PartitionId) -> &Account {
         let partition = partition as usize;
         match kind {
-            ProcessorKind::Presence => None,
-            ProcessorKind::Conversation => Some(&self.conversations[partition].account),
-            ProcessorKind::Inbox => Some(&self.inboxes[partition].account),
-            ProcessorKind::Cursor => Some(&self.cursors[partition].account),
+            ProcessorKind::Presence => &self.presence[partition].account,
+            ProcessorKind::Conversation => &self.conversations[partition].account,
+            ProcessorKind::Inbox => &self.inboxes[partition].account,
+            ProcessorKind::Cursor => &self.cursors[partition].account,
         }
     }
 }

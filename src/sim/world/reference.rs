@@ -66,8 +66,8 @@ pub fn compare(plan: &Plan, network: &Network, groups: Groups, oracle: &Oracle) 
                 ProcessorKind::Inbox => prefix.fold::<Inbox>(&mut folded),
                 ProcessorKind::Cursor => prefix.fold::<Cursor>(&mut folded),
             }?;
-            let known = oracle.account(kind, partition).map(|account| account.fates);
-            if known.is_some_and(|known| known != fates) {
+            let known = oracle.account(kind, partition).fates;
+            if known != fates {
                 return Err(format!("{kind}/{partition}: counted {fates:?}, due are {known:?}"));
             }
         }

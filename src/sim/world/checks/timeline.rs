@@ -41,7 +41,7 @@ pub struct Timeline {
 }
 
 /// How far a topic was looked at, by partition.
-struct Follower {
+pub(super) struct Follower {
     topic: Topic,
     seen: Vec<Offset>,
 }
@@ -101,14 +101,12 @@ impl Contents {
 impl Timeline {
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
-        let follower =
-            |topic: Topic| Follower { topic, seen: vec![0; plan.topology.partitions(topic) as usize] };
         Self {
             oracle: Oracle::new(&plan.topology),
             contents: Contents::default(),
-            deliveries: follower(Topic::Deliveries),
-            inbox: follower(Topic::Inbox),
-            cursors: follower(Topic::Cursors),
+            deliveries: Follower::new(plan, Topic::Deliveries),
+            inbox: Follower::new(plan, Topic::Inbox),
+            cursors: Follower::new(plan, Topic::Cursors),
             announced: BTreeMap::new(),
             inboxes: BTreeMap::new(),
             positions: BTreeMap::new(),
@@ -265,8 +263,12 @@ impl Timeline {
 }
 
 impl Follower {
+    pub(super) fn new(plan: &Plan, topic: Topic) -> Self {
+        Self { topic, seen: vec![0; plan.topology.partitions(topic) as usize] }
+    }
+
     /// The records that became visible since this was called last, partition by partition.
-    fn new_records<'a>(&mut self, broker: &'a SimBroker) -> Vec<(PartitionId, &'a Content)> {
+    pub(super) fn new_records<'a>(&mut self, broker: &'a SimBroker) -> Vec<(PartitionId, &'a Content)> {
         let mut records = Vec::new();
         for (partition, seen) in (0..).zip(&mut self.seen) {
             let Some(log) = broker.partition(self.topic, partition) else { continue };

@@ -38,6 +38,8 @@ pub struct Entry {
     /// Entries so far that others sent.
     pub foreign: i64,
     pub window: i64,
+    /// Of the record that it came with.
+    pub offset: Offset,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +98,7 @@ impl Part for Inboxes {
                     said: Arc::clone(&said),
                     foreign: inbox.entries.last().map_or(0, |last| last.foreign) + foreign,
                     window: bucket.window,
+                    offset: record.offset,
                 });
                 self.entries += 1;
             }

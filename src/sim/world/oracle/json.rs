@@ -31,19 +31,26 @@ impl Fields {
 
     /// Version, type and nesting; the fields of `opaque` hold any JSON.
     pub fn check(&self, types: &[&str], opaque: &[&str]) -> Result<String, Why> {
+        let kind = self.kind(types)?;
+        self.nested(2, opaque, None)?;
+        Ok(kind)
+    }
+
+    /// Version and type.
+    pub fn kind(&self, types: &[&str]) -> Result<String, Why> {
         match self.value("v")? {
             Some(Value::Number(v)) if v.as_i64() == Some(1) => {}
             Some(Value::Number(v)) if v.is_i64() => return Err(UNSUPPORTED),
             _ => return Err(INVALID),
         }
         let kind = self.text("type")?.ok_or(INVALID)?;
-        if !types.contains(&kind.as_str()) {
-            return Err(UNSUPPORTED);
-        }
-        for (name, raw) in &self.0 {
-            check_value(raw.get(), 2, opaque.contains(&name.as_str()))?;
-        }
-        Ok(kind)
+        if types.contains(&kind.as_str()) { Ok(kind) } else { Err(UNSUPPORTED) }
+    }
+
+    /// What is nested in the fields, the one `apart` aside; `depth` is that of a list or object in them.
+    pub fn nested(&self, depth: usize, opaque: &[&str], apart: Option<&str>) -> Result<(), Why> {
+        let mut fields = self.0.iter().filter(|(name, _)| Some(name.as_str()) != apart);
+        fields.try_for_each(|(name, raw)| check_value(raw.get(), depth, opaque.contains(&name.as_str())))
     }
 
     pub fn raw(&self, name: &str) -> Option<&str> {
@@ -56,7 +63,7 @@ impl Fields {
         value.transpose().map_err(|_| MALFORMED)
     }
 
-    fn text(&self, name: &str) -> Result<Option<String>, Why> {
+    pub fn text(&self, name: &str) -> Result<Option<String>, Why> {
         match self.value(name)? {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -93,6 +100,16 @@ impl Fields {
             Some(Value::Array(list)) => Ok(Some(list)),
             Some(_) => Err(INVALID),
         }
+    }
+
+    /// A list as the texts of its parts, none of them judged.
+    pub fn parts(&self, name: &str) -> Result<Option<Vec<String>>, Why> {
+        let Some(text) = self.raw(name) else { return Ok(None) };
+        if !text.starts_with('[') {
+            return Err(INVALID);
+        }
+        let parts: Vec<Box<RawValue>> = serde_json::from_str(text).map_err(|_| MALFORMED)?;
+        Ok(Some(parts.iter().map(|part| part.get().to_owned()).collect()))
     }
 
     /// A list of ids, each of which must be one.

@@ -1,4 +1,4 @@
-//! The dead letters and the forwarded records of the timeline, held against what the oracle says of them.
+//! The dead letters and the forwarded records, held against what the oracle says of them.
 
 use std::collections::BTreeMap;
 
@@ -27,9 +27,9 @@ impl Oracle {
         if let Some((key, due, found)) = first_difference(&due, &found) {
             return Err(format!("the dead letter of {key:?} should be {due:?} and is {found:?}"));
         }
-        for kind in [ProcessorKind::Conversation, ProcessorKind::Inbox, ProcessorKind::Cursor] {
+        for kind in ProcessorKind::ALL {
             let partitions = 0..self.topology.partitions(kind.input());
-            let accounts = partitions.clone().filter_map(|partition| self.account(kind, partition));
+            let accounts = partitions.clone().map(|partition| self.account(kind, partition));
             let due: u64 = accounts.map(|account| account.fates.forwarded).sum();
             let records = partitions.flat_map(|partition| broker.committed(kind.input(), partition, 0));
             let found = records.filter(|record| was_forwarded(record.content)).count();
@@ -42,11 +42,10 @@ impl Oracle {
 
     fn letters_due(&self, broker: &SimBroker) -> Result<Letters, String> {
         let mut letters = Letters::new();
-        for kind in [ProcessorKind::Conversation, ProcessorKind::Inbox, ProcessorKind::Cursor] {
+        for kind in ProcessorKind::ALL {
             let input = kind.input();
             for partition in 0..self.topology.partitions(input) {
-                let Some(account) = self.account(kind, partition) else { continue };
-                for letter in &account.letters {
+                for letter in &self.account(kind, partition).letters {
                     let mut from = broker.committed(input, partition, letter.offset);
                     let original = from.next().filter(|record| record.offset == letter.offset);
                     let original = original.ok_or("a dead letter of no record")?.content;
@@ -70,9 +69,6 @@ impl Oracle {
                 let (Some(topic), Some(from), Some(offset)) = (topic, from, offset) else {
                     return Err(format!("a dead letter does not tell where it comes from: {content:?}"));
                 };
-                if topic == Topic::Heartbeats {
-                    continue;
-                }
                 let letter = Letter {
                     offset,
                     reason: header(content, "heartline.reason").unwrap_or_default().to_owned(),

@@ -1,4 +1,4 @@
-//! The rows of the timeline, cell by cell, as the oracle has them, held against the store.
+//! All rows, cell by cell, as the oracle has them, held against the store.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ use crate::{
         cursor::CURSORS,
         inbox::{HEADS, INBOX, WINDOWS},
         message::MESSAGES,
+        presence::PRESENCE,
     },
     topology::ProcessorKind,
 };
@@ -25,17 +26,18 @@ pub type Rows = BTreeMap<(Vec<Value>, Vec<Value>), Vec<Value>>;
 const GENERATION: i32 = 1;
 
 impl Oracle {
-    /// Compares all rows of the timeline in the simulated store; nothing may be owed.
+    /// Compares all rows in the simulated store; nothing may be owed.
     pub fn compare_rows(&self, network: &Network) -> Result<(), String> {
         self.compare_tables(|table| Ok(stored(network.store(), network.now_ms(), table)))
     }
 
-    /// Compares all rows of the timeline with what `read` finds in a table: database partition and clustering
+    /// Compares all rows with what `read` finds in a table: database partition and clustering
     /// (empty: the static cells), then every cell.
     pub fn compare_tables(
         &self,
         read: impl Fn(&'static Table) -> Result<Rows, String>,
     ) -> Result<(), String> {
+        same(&PRESENCE, self.presence_rows(), read(&PRESENCE)?, None)?;
         // The hash of what was sent is the product's own affair.
         same(&CONVERSATIONS, self.conversation_rows(), read(&CONVERSATIONS)?, Some(1))?;
         same(&MESSAGES, self.message_rows(), read(&MESSAGES)?, Some(7))?;

@@ -1,0 +1,208 @@
+//! What a successor would go by if everybody died now: offsets that no row knows of, checkpoints that are not
+//! whole, buckets that are not those of their origin.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::super::{
+    machine::Groups,
+    oracle::{NotYet, Oracle},
+    plan::Plan,
+};
+use crate::{
+    log::{Offset, PartitionId},
+    sim::Network,
+    store::{Query, Row, Select},
+    table::{
+        Value,
+        checkpoint::{SlotHeader, assemble, chunks_query, headers_query},
+        inbox::{BucketRow, HEADS, HeadRow, bucket_partition},
+        presence::{self, PRESENCE},
+        progress::{PROGRESS_ENTRY, ProgressRow, progress_query},
+    },
+    task::metadata::OffsetMetadata,
+    topology::{ProcessorKind, Topology},
+};
+
+pub struct Stored {
+    topology: Arc<Topology>,
+    /// The offsets whose metadata was looked at last.
+    offsets: BTreeMap<(ProcessorKind, PartitionId), Offset>,
+    /// The stored positions of `heartbeats` whose checkpoints were looked at last.
+    stored: BTreeMap<PartitionId, Offset>,
+    /// What every bucket of inboxes was seen to be last, and what is to be held against the oracle's yet.
+    heads: BTreeMap<u32, Heads>,
+    fresh: Vec<(u32, Heads)>,
+    people: Vec<People>,
+}
+
+/// Rows of presence of one bucket, and the stored position of its partition.
+type People = ((u32, PartitionId), Offset, BTreeMap<(String, String), Vec<Value>>);
+/// The origin of a bucket, and the heads of its users.
+type Heads = (Offset, BTreeMap<String, i64>);
+
+impl Stored {
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            topology: Arc::clone(&plan.topology),
+            offsets: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            fresh: Vec::new(),
+            people: Vec::new(),
+        }
+    }
+
+    /// Reads all heads of inboxes, bucket by bucket, as a successor does.
+    pub fn look(&mut self, network: &Network) -> Result<(), String> {
+        let mut buckets = 0..self.topology.buckets(ProcessorKind::Inbox);
+        buckets.try_for_each(|bucket| self.look_at(network, bucket))?;
+        (0..self.topology.buckets(ProcessorKind::Presence))
+            .for_each(|bucket| self.look_at_people(network, bucket));
+        Ok(())
+    }
+
+    /// Reads all rows of a bucket of presence, and from where on they may be behind.
+    fn look_at_people(&mut self, network: &Network, bucket: u32) {
+        let partition = bucket % self.topology.partitions(ProcessorKind::Presence.input());
+        let Some(stored) = progress(network, ProcessorKind::Presence, partition).map(|row| row.stored) else {
+            return;
+        };
+        let select =
+            Select::Slice { prefix: Box::default(), after: None, descending: false, limit: u32::MAX };
+        let query = Query { table: &PRESENCE, partition: presence::partition(bucket), select };
+        let rows = network.store().read(network.now_ms(), &query).into_iter().map(|row| {
+            let text =
+                |at: usize| row.clustering.get(at).and_then(Value::as_text).unwrap_or_default().to_owned();
+            ((text(0), text(1)), row.cells.to_vec())
+        });
+        self.people.push(((bucket, partition), stored, rows.collect()));
+    }
+
+    fn look_at(&mut self, network: &Network, bucket: u32) -> Result<(), String> {
+        let read = |select: Select| {
+            let query = Query { table: &HEADS, partition: bucket_partition(bucket), select };
+            network.store().read(network.now_ms(), &query)
+        };
+        let Some(statics) = read(Select::Statics).into_iter().next() else { return Ok(()) };
+        let row = BucketRow::from_cells(&statics.cells).map_err(|error| error.to_string())?;
+        let all = Select::Slice { prefix: Box::default(), after: None, descending: false, limit: u32::MAX };
+        let head = |row: &Row| {
+            let user = row.clustering.first().and_then(Value::as_text).unwrap_or_default().to_owned();
+            let head = HeadRow::from_cells(&row.cells).map_err(|error| error.to_string())?;
+            Ok((user, head.latest_seq))
+        };
+        let heads = read(all).iter().map(head).collect::<Result<_, String>>()?;
+        let seen = (row.origin, heads);
+        if self.heads.get(&bucket) != Some(&seen) {
+            self.heads.insert(bucket, seen.clone());
+            self.fresh.push((bucket, seen));
+        }
+        Ok(())
+    }
+
+    /// No transaction is unsettled.
+    pub fn settled(&mut self, network: &Network, groups: Groups, oracle: &Oracle) -> Result<(), String> {
+        for kind in ProcessorKind::ALL {
+            for partition in 0..self.topology.partitions(kind.input()) {
+                self.offset_is_known(network, groups, kind, partition)?;
+            }
+        }
+        let mut ahead = Vec::new();
+        for (bucket, (origin, heads)) in std::mem::take(&mut self.fresh) {
+            match oracle.heads_as_of(bucket, origin) {
+                Err(NotYet) => ahead.push((bucket, (origin, heads))),
+                Ok(due) if due == heads => {}
+                Ok(due) => {
+                    return Err(format!(
+                        "bucket {bucket} of inboxes: as of {origin} its heads are {heads:?}, due is {due:?}"
+                    ));
+                }
+            }
+        }
+        self.fresh = ahead;
+        let mut ahead = Vec::new();
+        for (place, stored, rows) in std::mem::take(&mut self.people) {
+            match oracle.presence_rows_hold(place, stored, &rows) {
+                Err(NotYet) => ahead.push((place, stored, rows)),
+                Ok(verdict) => verdict?,
+            }
+        }
+        self.people = ahead;
+        Ok(())
+    }
+
+    /// The stored position that travels with an offset is one that a row states, with what the fold needs
+    /// there.
+    fn offset_is_known(
+        &mut self,
+        network: &Network,
+        groups: Groups,
+        kind: ProcessorKind,
+        partition: PartitionId,
+    ) -> Result<(), String> {
+        let group = network.broker().group_state(groups.of(kind));
+        let Some(committed) = group.offset(partition) else { return Ok(()) };
+        let row = progress(network, kind, partition);
+        if self.offsets.insert((kind, partition), committed.offset) != Some(committed.offset) {
+            let metadata = OffsetMetadata::decode(&committed.metadata)
+                .ok_or_else(|| format!("{kind}/{partition}: the committed metadata is not ours"))?;
+            let claimed = metadata.stored == metadata.start;
+            let known = row.as_ref().map_or(claimed, |row| {
+                metadata.stored < row.stored
+                    || (metadata.stored, &metadata.resume) == (row.stored, &row.resume)
+            });
+            if !known {
+                return Err(format!(
+                    "{kind}/{partition}: {} is committed with the stored position {} and {:?}, the row says \
+                     {row:?}",
+                    committed.offset, metadata.stored, metadata.resume
+                ));
+            }
+        }
+        match row {
+            Some(ProgressRow { stored, resume: Some(_), base_us, .. }) if kind == ProcessorKind::Presence => {
+                self.can_be_restored(network, partition, stored, base_us)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Every bucket has a whole checkpoint that is not below the stored position.
+    fn can_be_restored(
+        &mut self,
+        network: &Network,
+        partition: PartitionId,
+        stored: Offset,
+        base_us: i64,
+    ) -> Result<(), String> {
+        if self.stored.insert(partition, stored) == Some(stored) {
+            return Ok(());
+        }
+        let read = |query: Query| network.store().read(network.now_ms(), &query);
+        let partitions = self.topology.partitions(ProcessorKind::Presence.input());
+        let buckets = partition..self.topology.buckets(ProcessorKind::Presence);
+        for bucket in buckets.step_by(partitions as usize) {
+            let headers: Vec<_> =
+                read(headers_query(bucket)).iter().filter_map(SlotHeader::from_row).collect();
+            let serves = |header: &SlotHeader| {
+                let whole = || assemble(header, &read(chunks_query(bucket, header))).is_some();
+                header.base_us == base_us && header.origin >= stored && whole()
+            };
+            if !headers.iter().any(serves) {
+                let origins: Vec<_> = headers.iter().map(|header| header.origin).collect();
+                return Err(format!(
+                    "heartbeats/{partition} is stored up to {stored}, and bucket {bucket} has no whole \
+                     checkpoint from there on, only headers of {origins:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The `progress` row of a partition.
+fn progress(network: &Network, kind: ProcessorKind, partition: PartitionId) -> Option<ProgressRow> {
+    let query = progress_query(kind.input(), partition, &[PROGRESS_ENTRY]);
+    ProgressRow::find(&network.store().read(network.now_ms(), &query), PROGRESS_ENTRY)
+}
