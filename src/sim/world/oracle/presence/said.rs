@@ -161,7 +161,9 @@ fn batch(fields: &Fields, list: &str) -> Result<Parts, Why> {
 fn part(kind: &str, fields: &Fields, shared: &Told<String>) -> Result<Part, Why> {
     let user = fields.id("user")?.ok_or(INVALID)?;
     let session = || fields.id("session")?.ok_or(INVALID);
-    let pair = || Ok((fields.integer("epoch")?.unwrap_or(0), fields.integer("counter")?.ok_or(INVALID)?));
+    let pair = || -> Result<_, Why> {
+        Ok((fields.integer("epoch")?.unwrap_or(0), fields.integer("counter")?.ok_or(INVALID)?))
+    };
     let act = match kind {
         "heartbeat" => {
             let gateway = match told(fields, "gateway", Fields::id)? {
@@ -206,7 +208,9 @@ fn beacon(fields: &Fields) -> Result<Beacon, Why> {
     let elapsed_ms = within(fields, "elapsed_ms", 0, INTEGER_MAX)?.ok_or(INVALID)?;
     let parameters = fields.raw("parameters").filter(|text| text.starts_with('{')).ok_or(INVALID)?;
     let parameters = Fields::read(Some(parameters.as_bytes()))?;
-    let span = |name: &str, usual: i64| Ok(within(&parameters, name, 0, INTEGER_MAX)?.unwrap_or(usual));
+    let span = |name: &str, usual: i64| -> Result<i64, Why> {
+        Ok(within(&parameters, name, 0, INTEGER_MAX)?.unwrap_or(usual))
+    };
     Ok(Beacon {
         group,
         incarnation,
