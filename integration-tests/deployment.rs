@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use heartline::{
     client::{TailFrom, TailRecord, TopicClient as _},
     kafka::{KafkaTopics, config::Connection},
+    log::PartitionId,
     record::transition::TransitionView,
     topology::{Topic, Topology},
 };
@@ -25,6 +26,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
     metadata::Metadata,
+    topic_partition_list::TopicPartitionListElem,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{runtime::Runtime, time::timeout};
@@ -168,6 +170,23 @@ impl Deployment {
         values
             .map(|value| TransitionView::decode(value).map_err(|refusal| anyhow!(refusal.message)))
             .collect()
+    }
+
+    /// The committed offsets of a group on a topic, where there are any.
+    pub fn committed_offsets(&self, group: &str, topic: Topic) -> Result<BTreeMap<PartitionId, i64>> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.kafka).set("group.id", group);
+        let consumer: BaseConsumer = config.create()?;
+        let mut asked = TopicPartitionList::new();
+        for partition in 0..Topology::shipped().partitions(topic) {
+            asked.add_partition(topic.name(), partition as i32);
+        }
+        let answer = consumer.committed_offsets(asked, Duration::from_secs(10))?;
+        let offset = |element: TopicPartitionListElem<'_>| {
+            let offset = element.offset().to_raw().filter(|offset| *offset >= 0)?;
+            Some((element.partition() as PartitionId, offset))
+        };
+        Ok(answer.elements().into_iter().filter_map(offset).collect())
     }
 
     /// Every committed record of a topic that is there now, partition by partition in their order.

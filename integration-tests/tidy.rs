@@ -41,6 +41,7 @@ pub fn cases() -> Vec<Case> {
         tidy("nothing_is_left_to_be_written", unfinished),
         tidy("unsafe_is_in_one_file", unsafe_elsewhere),
         tidy("the_pure_modules_name_no_clock_thread_file_or_socket", purity::impure),
+        tidy("the_oracle_takes_nothing_from_what_it_judges", purity::oracle_is_not_alone),
         Case::plain(
             "tidy::the_core_depends_on_no_runtime_and_no_driver",
             || report(&purity::dependencies()?),

@@ -2,6 +2,7 @@
 
 use crate::{
     log::{Offset, OutRecord},
+    mutant::{self, Mutant},
     store::{Change, Statement},
     table::{Table, Value},
 };
@@ -124,7 +125,11 @@ impl Output {
     ) {
         debug_assert_eq!(cells.len(), table.cells.len(), "all columns of {} are set", table.name);
         let Lifetime { time_ms, ttl_s } = lifetime;
-        let timestamp_us = time_ms.saturating_mul(1_000);
+        let timestamp_us = match mutant::is(Mutant::OffsetAsTimestamp) {
+            true => self.timestamp_us(),
+            false => time_ms.saturating_mul(1_000),
+        };
+        let ttl_s = if mutant::is(Mutant::TimeToLiveOfZero) { 0 } else { ttl_s };
         let change = Change::Upsert(cells);
         self.push(table, partition, Statement { clustering, change, timestamp_us, ttl_s: Some(ttl_s) });
     }

@@ -98,6 +98,8 @@ pub struct Pace {
     pub stable_read_ms: u64,
     /// How long a poll may wait for a first record.
     pub poll_wait_ms: u64,
+    /// Bytes of committed rows above which nothing more is read until the store has taken some.
+    pub unstored_bytes_max: usize,
 }
 
 impl Default for Pace {
@@ -110,6 +112,7 @@ impl Default for Pace {
             idle_commit_ms: 60_000,
             stable_read_ms: 500,
             poll_wait_ms: 100,
+            unstored_bytes_max: crate::limits::UNSTORED_BYTES_MAX,
         }
     }
 }
@@ -300,6 +303,7 @@ impl<F: Fold> Engine<F> {
                 self.revoking = true;
                 self.drop_partitions();
             }
+            LogEvent::Lost { .. } if mutant::is(Mutant::LostTakenForRevoked) => {}
             LogEvent::Lost { .. } => {
                 self.assignment = None;
                 self.drop_partitions();
@@ -341,6 +345,7 @@ impl<F: Fold> Engine<F> {
         if self.exit.is_some() {
             return;
         }
+        mutant::configured(&self.config.parameters);
         self.retry_requests();
         self.start();
         self.continue_claim();
@@ -362,6 +367,12 @@ impl<F: Fold> Engine<F> {
     /// What the shell is to do next.
     pub fn poll_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
+    }
+
+    /// Bytes of committed rows that the store has not acknowledged.
+    #[must_use]
+    pub fn owed_bytes(&self) -> usize {
+        self.unstored_bytes()
     }
 
     #[must_use]

@@ -4,6 +4,8 @@
 //!
 //! Without the feature `mutants` there are none, and asking costs nothing.
 
+use crate::record::beacon::Parameters;
+
 macro_rules! mutants {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
         /// One mistake.
@@ -22,6 +24,10 @@ mutants! {
     // Transactions.
     /// A transaction's records go out before its offsets: an orphan may then hold back readers unseen.
     RecordsBeforeOffsets,
+    /// Offsets are committed first, and their records in a transaction after that.
+    OffsetsCommittedFirst,
+    /// Dead letters go out in a transaction of their own.
+    LetterOutsideTheTransaction,
     /// Rows are written as soon as their batch is sent, not when it is committed.
     RowsBeforeTheCommit,
     /// Records below the committed position are published again.
@@ -49,6 +55,10 @@ mutants! {
     FenceByNameSkipped,
     /// Only the names in the offsets' metadata are fenced, not those in the table.
     OwnersTableIgnored,
+    /// A name that another pod uses, too, is endured for ever.
+    SharedNameEndured,
+    /// A lost partition is taken for one that is being revoked: what is under way goes on.
+    LostTakenForRevoked,
     /// Members of the group are fenced, too.
     LivingMemberFenced,
     /// After a pause rows are written before ownership is proved.
@@ -82,6 +92,14 @@ mutants! {
     RefreshBeforeEarlierRows,
     /// All statements of a database batch have one timestamp.
     TimestampPerBatch,
+    /// Rows that never change have their offset for a timestamp.
+    OffsetAsTimestamp,
+    /// Rows that are to go by themselves have a time to live of 0, which is none.
+    TimeToLiveOfZero,
+    /// A row is not deleted when the same batch writes it again.
+    DeleteSkippedBeforeAnInsert,
+    /// Records are read however much waits for the store.
+    QueueWithoutBound,
     // Checkpoints.
     /// A checkpoint is written before the rows below its origin are in the store.
     CheckpointBeforeItsRows,
@@ -126,6 +144,10 @@ mutants! {
     WallClockForLeaseClock,
     /// The parameters that beacons announce are ignored.
     ParametersIgnored,
+    /// The parameters of the pod's own configuration are in force, whatever beacons announce.
+    OwnParametersUsed,
+    /// The brake counts the sessions of all buckets of a partition.
+    BrakePerPartition,
     /// A session ends a beacon before its lease is over.
     LeaseCutShort,
     /// Ends are carried out in the order in which they were found.
@@ -212,6 +234,8 @@ mutants! {
     LargeBodyInlined,
     /// A cursor goes back.
     CursorGoesBack,
+    /// A key that is in memory is read again, over a change that is not in the store yet.
+    ChangedKeyReadAgain,
     /// A cursor's row is not believed.
     CursorRowIgnored,
 }
@@ -224,17 +248,44 @@ pub const fn is(_mutant: Mutant) -> bool {
     false
 }
 
+/// What is configured where the code runs, which no decision may depend on; only a mistake asks for it.
+#[cfg(not(feature = "mutants"))]
+#[inline(always)]
+#[must_use]
+pub const fn own_parameters() -> Option<Parameters> {
+    None
+}
+
+/// Tells what is configured here.
+#[cfg(not(feature = "mutants"))]
+#[inline(always)]
+pub const fn configured(_parameters: &Parameters) {}
+
 #[cfg(feature = "mutants")]
-pub use present::{is, with};
+pub use present::{configured, is, own_parameters, with};
 
 #[cfg(feature = "mutants")]
 mod present {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
 
-    use super::Mutant;
+    use super::{Mutant, Parameters};
 
     thread_local! {
         static PRESENT: Cell<Option<Mutant>> = const { Cell::new(None) };
+        static OWN: RefCell<Option<Parameters>> = const { RefCell::new(None) };
+    }
+
+    /// What is configured where the code runs, if that mistake is being made.
+    #[must_use]
+    pub fn own_parameters() -> Option<Parameters> {
+        if is(Mutant::OwnParametersUsed) { OWN.with_borrow(Clone::clone) } else { None }
+    }
+
+    /// Tells what is configured here.
+    pub fn configured(parameters: &Parameters) {
+        if is(Mutant::OwnParametersUsed) {
+            OWN.set(Some(parameters.clone()));
+        }
     }
 
     /// Whether `mutant` is the mistake that is being made.

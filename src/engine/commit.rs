@@ -6,15 +6,16 @@ use super::{Engine, Executor, Exit, InFlight, Leaving, Producer, Purpose, reques
 use crate::{
     limits::{
         PART_OUTPUT_BYTES_MAX, POLL_BYTES_MAX, POLL_RECORDS_MAX, TRANSACTION_INPUT_RECORDS_MAX,
-        TRANSACTION_OUTPUT_BYTES_MAX, UNFOLDED_BYTES_MAX, UNSTORED_BYTES_MAX,
+        TRANSACTION_OUTPUT_BYTES_MAX, UNFOLDED_BYTES_MAX,
     },
     log::{
-        Committed, ErrorClass, LogCommand, LogError, Member, PartitionId, Transaction, TransactionOutcome,
-        TransactionStep,
+        Committed, ErrorClass, LogCommand, LogError, Member, OutRecord, PartitionId, Transaction,
+        TransactionOutcome, TransactionStep,
     },
     mutant::{self, Mutant},
     processor::Fold,
-    task::{Task, metadata::OffsetMetadata, opening::Start},
+    task::{Part, Task, metadata::OffsetMetadata, opening::Start},
+    topology::Topic,
 };
 
 /// The pause before state is restored after a transaction that did not commit, and before a producer is
@@ -52,7 +53,8 @@ impl<F: Fold> Engine<F> {
     pub(super) fn poll(&mut self) {
         let queued: usize = self.tasks.values().map(Task::queued_bytes).sum();
         let reading = self.tasks.values().any(|task| task.halted.is_none());
-        let room = queued < UNFOLDED_BYTES_MAX && self.unstored_bytes() < UNSTORED_BYTES_MAX;
+        let owed = self.unstored_bytes() >= self.config.pace.unstored_bytes_max;
+        let room = queued < UNFOLDED_BYTES_MAX && !owed || mutant::is(Mutant::QueueWithoutBound);
         if reading && room && !self.polling && self.leaving == Leaving::No && !self.revoking {
             self.polling = true;
             let wait_ms = self.config.pace.poll_wait_ms;
@@ -151,7 +153,7 @@ impl<F: Fold> Engine<F> {
             })
             .collect();
         let records: Vec<_> =
-            parts.iter_mut().flat_map(|(_, part)| mem::take(&mut part.output.records)).collect();
+            parts.iter_mut().flat_map(|(_, part)| going_along(&mut part.output.records)).collect();
         if offsets.is_empty() {
             // Replayed records only: they are committed already.
             return self.batch_committed(number, parts);
@@ -169,6 +171,15 @@ impl<F: Fold> Engine<F> {
             return self.batch_committed(number, parts);
         }
         self.send(Purpose::Batch { number, parts }, steps);
+    }
+
+    /// What a mistake kept out of a transaction goes out after it.
+    fn send_the_rest(&mut self, parts: &mut [(PartitionId, Part)]) {
+        let rest: Vec<_> =
+            parts.iter_mut().flat_map(|(_, part)| mem::take(&mut part.output.records)).collect();
+        if !rest.is_empty() {
+            self.send(Purpose::Idle, vec![TransactionStep::Records(rest)]);
+        }
     }
 
     fn send(&mut self, purpose: Purpose, steps: Vec<TransactionStep>) {
@@ -218,7 +229,10 @@ impl<F: Fold> Engine<F> {
         };
         match outcome {
             TransactionOutcome::Committed => match purpose {
-                Some(Purpose::Batch { number, parts }) => self.batch_committed(number, parts),
+                Some(Purpose::Batch { number, mut parts }) => {
+                    self.send_the_rest(&mut parts);
+                    self.batch_committed(number, parts);
+                }
                 Some(Purpose::Claim(partitions)) => {
                     for partition in partitions {
                         self.write_first_row(partition);
@@ -273,7 +287,7 @@ impl<F: Fold> Engine<F> {
         let now_ms = self.now.boot_ms;
         self.fenced_ms.retain(|fenced_ms| now_ms - fenced_ms <= FENCED_TWICE_MS);
         self.fenced_ms.push(now_ms);
-        if self.fenced_ms.len() >= 2 {
+        if self.fenced_ms.len() >= 2 && !mutant::is(Mutant::SharedNameEndured) {
             self.fatal(format!(
                 "another pod uses the name '{}': each fences the other; give every pod its own [kafka] instance",
                 self.config.name
@@ -325,4 +339,15 @@ impl<F: Fold> Engine<F> {
         self.unproved = false;
         self.forget_requests();
     }
+}
+
+/// The records that go out in the transaction of the batch that brought them about: all, but for a mistake.
+fn going_along(records: &mut Vec<OutRecord>) -> Vec<OutRecord> {
+    if mutant::is(Mutant::OffsetsCommittedFirst) {
+        return Vec::new();
+    }
+    if mutant::is(Mutant::LetterOutsideTheTransaction) {
+        return records.extract_if(.., |record| record.topic != Topic::DeadLetters).collect();
+    }
+    mem::take(records)
 }

@@ -2,7 +2,6 @@
 
 use super::{Engine, opening::Step};
 use crate::{
-    limits::UNSTORED_BYTES_MAX,
     log::{Offset, PartitionId},
     processor::{Fold, FoldStats},
     task::Counts,
@@ -150,7 +149,7 @@ impl<F: Fold> Engine<F> {
                 Some(Missing { part, why })
             })
             .collect();
-        if self.unstored_bytes() >= UNSTORED_BYTES_MAX || self.store_in_trouble() {
+        if self.unstored_bytes() >= self.config.pace.unstored_bytes_max || self.store_in_trouble() {
             let why = format!("the store does not keep up or does not answer ({trouble})");
             missing.push(Missing { part: format!("{name}.store"), why });
         }

@@ -87,7 +87,8 @@ impl Fold for Cursor {
             }
             let bucket = topology.bucket(Self::KIND, read.user.as_bytes());
             for (conversation, _) in advances(&read) {
-                if !self.positions.contains(&key(&read.user, conversation)) {
+                let again = mutant::is(Mutant::ChangedKeyReadAgain);
+                if !self.positions.contains(&key(&read.user, conversation)) || again {
                     missing.insert((bucket, clustering(&read.user, conversation)));
                 }
             }

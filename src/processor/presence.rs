@@ -211,8 +211,13 @@ impl Presence {
         let Self { setup, clock, buckets, batch, .. } = self;
         let now = now(record, clock, *batch);
         let mut step = Step::Filtered;
+        let mut former = None;
         for bucket in buckets.iter_mut().filter(|bucket| !bucket.includes(record.offset)) {
+            if mutant::is(Mutant::BrakePerPartition) {
+                bucket.brake = former.unwrap_or(bucket.brake);
+            }
             carry_out(bucket, &now);
+            former = Some(bucket.brake);
             bucket.settle(&now, setup, output);
             step = Step::Applied;
         }
@@ -259,6 +264,8 @@ impl Presence {
         }
         self.carry_out(record, &parts, output);
         match (any, parts.is_empty()) {
+            // A batch of nothing.
+            (false, _) if refused.is_empty() => Step::Filtered,
             (false, _) => Step::DeadLettered,
             (true, true) => Step::Filtered,
             (true, false) => Step::Applied,

@@ -246,6 +246,11 @@ impl Network {
         &mut self.faults
     }
 
+    /// From now on, one way between a pod and the store takes so long.
+    pub fn set_store_ms(&mut self, store_ms: RangeInclusive<u64>) {
+        self.settings.store_ms = store_ms;
+    }
+
     /// What engines did against the contract, in order.
     #[must_use]
     pub fn breaches(&self) -> &[(PodId, Breach)] {

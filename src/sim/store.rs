@@ -15,7 +15,7 @@ use crate::{
 
 pub mod cells;
 
-use self::cells::Tables;
+use self::cells::{Stamp, Tables};
 
 /// A single mutation above this is refused, as by a server with commit-log segments of 16 MiB.
 const MUTATION_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -61,6 +61,11 @@ impl SimStore {
     /// Every live row of a table with its partition key, in the order of keys.
     pub fn rows(&self, now_ms: u64, table: &'static Table) -> impl Iterator<Item = (&[Value], Row)> {
         self.tables.rows(now_ms, table)
+    }
+
+    /// Every live row of a table with its partition key, and how it was written.
+    pub fn stamps(&self, now_ms: u64, table: &'static Table) -> impl Iterator<Item = (&[Value], Row, Stamp)> {
+        self.tables.stamps(now_ms, table)
     }
 
     /// The key of every database partition that was ever written to.

@@ -6,14 +6,14 @@
 //! the log must have brought about is folded anew from the log in [`reference`](mod@reference) and, for the
 //! timeline, said once more without the product's code in [`oracle`]; all are compared at the end.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use fastrand::Rng;
 
 use super::{Delivery, Keep, Network, PodEvent, PodId, Settings};
 use crate::{
     engine::{Command, Exit},
-    log::{LogCommand, LogEvent},
+    log::{AssignmentId, LogCommand, LogEvent},
     topology::ProcessorKind,
 };
 
@@ -24,6 +24,7 @@ mod meddling;
 pub mod oracle;
 pub mod plan;
 pub mod reference;
+mod sharing;
 
 use checks::{Checks, projections::projections_agree};
 use clients::Clients;
@@ -99,6 +100,10 @@ pub struct World {
     next_disaster_ms: u64,
     /// After some crashes a successor is struck down in its first transaction.
     ambush: Ambush,
+    /// The assignment that a pod knows to be its own.
+    assigned: BTreeMap<PodId, AssignmentId>,
+    /// What an engine asked for and must not.
+    misconduct: Option<String>,
     /// When the projections of presence are compared next, once nothing is owed.
     next_projections_ms: u64,
     restores: u64,
@@ -132,7 +137,12 @@ pub fn trace(seed: u64) -> (String, Result<Summary, Violation>) {
 impl World {
     #[must_use]
     pub fn new(plan: Plan, keep: Keep) -> Self {
-        let settings = Settings { keep, transaction_ms: plan.transaction_ms, ..Settings::default() };
+        let settings = Settings {
+            keep,
+            transaction_ms: plan.transaction_ms,
+            store_ms: 1..=plan.store_ms,
+            ..Settings::default()
+        };
         let mut network = Network::new(plan.seed, &plan.topology, settings);
         let groups = Groups::new(&mut network);
         for (fault, per_million) in &plan.rates {
@@ -152,6 +162,8 @@ impl World {
             next_projections_ms: 0,
             next_disaster_ms: random.u64(5_000..15_000),
             ambush: Ambush::No,
+            assigned: BTreeMap::new(),
+            misconduct: None,
             plan,
             network,
             groups,
@@ -168,6 +180,7 @@ impl World {
             self.advance(true)?;
         }
         self.network.faults_mut().cease();
+        self.network.set_store_ms(Settings::default().store_ms);
         // In half of the runs all sessions are over at the end, in half of them they live.
         if self.plan.seed.is_multiple_of(2) {
             self.clients.stop();
@@ -193,6 +206,8 @@ impl World {
         let summary = self.summary();
         if self.plan.seed.is_multiple_of(4) {
             self.put_back(former)?;
+        } else if self.plan.stable_names {
+            self.share_a_name()?;
         }
         Ok(summary)
     }
@@ -239,6 +254,9 @@ impl World {
                 }
             }
         }
+        if let Some(what) = self.misconduct.take() {
+            return Err(self.violation(what));
+        }
         let mut checked = looked.and_then(|()| self.checks.after_step(&self.network));
         if self.next_projections_ms <= self.network.now_ms() && self.owes_nothing() {
             self.next_projections_ms = self.network.now_ms() + PROJECTIONS_EVERY_MS;
@@ -255,11 +273,8 @@ impl World {
 
     fn deliver(&mut self, delivery: Delivery) {
         let (machine, member) = place(delivery.pod);
-        if self.ambush == Ambush::Waiting
-            && let PodEvent::Log(LogEvent::Assigned { partitions, .. }) = &delivery.event
-            && !partitions.is_empty()
-        {
-            self.ambush = Ambush::Of(delivery.pod);
+        if let PodEvent::Log(event) = &delivery.event {
+            self.notice(delivery.pod, event);
         }
         let now = self.machines[machine].now(self.network.now_ms());
         if let Some(engine) = &mut self.machines[machine].members[member].engine {
@@ -272,6 +287,22 @@ impl World {
         self.turn(machine, member);
     }
 
+    /// What a pod is told of its assignment.
+    fn notice(&mut self, pod: PodId, event: &LogEvent) {
+        match event {
+            LogEvent::Assigned { assignment, partitions, .. } => {
+                self.assigned.insert(pod, *assignment);
+                if self.ambush == Ambush::Waiting && !partitions.is_empty() {
+                    self.ambush = Ambush::Of(pod);
+                }
+            }
+            LogEvent::Revoking { .. } | LogEvent::Lost { .. } => {
+                self.assigned.remove(&pod);
+            }
+            _ => {}
+        }
+    }
+
     fn turn(&mut self, index: usize, member: usize) {
         let now_ms = self.network.now_ms();
         let machine = &mut self.machines[index];
@@ -282,7 +313,20 @@ impl World {
         while let Some(command) = running.poll_command() {
             match command {
                 Command::Log(command) => {
-                    if self.ambush == Ambush::Of(*pod) && matches!(command, LogCommand::Transact(_)) {
+                    let full = running.owed_bytes() >= self.plan.pace.unstored_bytes_max;
+                    let (wrong, begins) = match &command {
+                        LogCommand::Poll { .. } => (full, false),
+                        LogCommand::Transact(begun) => {
+                            (self.assigned.get(pod) != Some(&begun.assignment), true)
+                        }
+                        _ => (false, false),
+                    };
+                    if wrong {
+                        let what =
+                            if begins { "commits what is not its own" } else { "reads though it is full" };
+                        self.misconduct.get_or_insert(format!("pod-{} {what}", pod.0));
+                    }
+                    if begins && self.ambush == Ambush::Of(*pod) {
                         self.ambush = Ambush::Sprung(index);
                         self.next_disaster_ms = now_ms + self.random.u64(0..100);
                     }

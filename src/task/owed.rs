@@ -16,7 +16,7 @@ use crate::{
     log::Offset,
     mutant::{self, Mutant},
     processor::Checkpoint,
-    store::WriteBatch,
+    store::{Change, Statement, WriteBatch},
     table::{Stage, Value, Writing},
 };
 
@@ -183,6 +183,10 @@ fn database_batches(rows: Vec<RowWrite>) -> Vec<WriteBatch> {
     }
     let mut batches = Vec::new();
     for WriteBatch { table, partition, statements } in groups.into_values() {
+        let mut statements = statements;
+        if mutant::is(Mutant::DeleteSkippedBeforeAnInsert) {
+            skip_deletes(&mut statements);
+        }
         let mut batch = WriteBatch { table, partition: partition.clone(), statements: Vec::new() };
         let mut size_bytes = 0;
         for statement in statements {
@@ -204,6 +208,16 @@ fn database_batches(rows: Vec<RowWrite>) -> Vec<WriteBatch> {
         batches.push(batch);
     }
     batches
+}
+
+/// A mistake: what is written again below is not deleted.
+fn skip_deletes(statements: &mut Vec<Statement>) {
+    let last: BTreeMap<_, _> = statements.iter().map(|one| one.clustering.clone()).zip(0..).collect();
+    let mut index = 0..;
+    statements.retain(|one| {
+        let is_last = last.get(&one.clustering) == index.next().as_ref();
+        one.change != Change::Delete || is_last
+    });
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl LeaseClock {
         let incarnation = beacon.incarnation.as_ref().to_owned();
         self.beacon = Some(SeenBeacon { incarnation, elapsed_ms: beacon.elapsed_ms, time_ms });
         if !mutant::is(Mutant::ParametersIgnored) {
-            self.parameters = beacon.parameters.clone();
+            self.parameters = mutant::own_parameters().unwrap_or_else(|| beacon.parameters.clone());
         }
     }
 

@@ -22,6 +22,14 @@ struct Partition {
     rows: BTreeMap<Key, Cells>,
 }
 
+/// How a row was written last, and when it was deleted last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    pub written_us: i64,
+    pub deleted_us: Option<i64>,
+    pub expires: bool,
+}
+
 /// The cells of a row, or the static ones of a partition.
 #[derive(Debug)]
 struct Cells {
@@ -76,6 +84,23 @@ impl Tables {
         })
     }
 
+    /// Every live row of a table with its partition key, and how it was written.
+    pub fn stamps(&self, now_ms: u64, table: &'static Table) -> impl Iterator<Item = (&[Value], Row, Stamp)> {
+        let partitions = self.tables.get(table.name).into_iter().flatten();
+        partitions.flat_map(move |(key, partition)| {
+            partition.rows.iter().filter_map(move |(clustering, cells)| {
+                let row = cells.row(now_ms, table, clustering)?;
+                let marker = cells.marker.as_ref();
+                let stamp = Stamp {
+                    written_us: marker.map_or(0, |marker| marker.timestamp_us),
+                    deleted_us: Some(cells.deleted_us).filter(|deleted_us| *deleted_us > i64::MIN),
+                    expires: marker.is_some_and(|marker| marker.expires_ms.is_some()),
+                };
+                Some((&**key, row, stamp))
+            })
+        })
+    }
+
     /// The key of every partition of a table.
     pub fn partitions(&self, table: &Table) -> impl Iterator<Item = &[Value]> {
         self.tables.get(table.name).into_iter().flat_map(BTreeMap::keys).map(|key| &**key)
@@ -85,6 +110,8 @@ impl Tables {
 impl Partition {
     fn apply(&mut self, now_ms: u64, table: &Table, statement: Statement) {
         let Statement { clustering, change, timestamp_us, ttl_s } = statement;
+        // A time to live of 0 is none.
+        let ttl_s = ttl_s.filter(|ttl_s| *ttl_s > 0);
         let expires_ms = ttl_s.map(|ttl_s| now_ms + u64::from(ttl_s) * 1_000);
         match change {
             Change::Statics(values) => {

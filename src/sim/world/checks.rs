@@ -25,6 +25,7 @@
 //! * outputs: per input partition, what is visible equals what one fold of the committed prefix brings about,
 //!   byte for byte, the framing of deliveries aside;
 //! * rows: the same for the rows in the store; they also equal the oracle's, as do the dead letters;
+//! * stamps: rows were written with the timestamps and the lives that are due, deletions too;
 //! * counts: consumed = applied + filtered + dead-lettered + forwarded, each as the oracle counts them;
 //! * leases: no session's end by silence before its lease is over on a lease clock computed from the beacons
 //!   alone, nobody present for long after, and never more ends at once than the brake lets go;
@@ -42,6 +43,7 @@ mod people;
 pub mod projections;
 mod presence;
 mod reader;
+mod stamps;
 mod stored;
 mod timeline;
 
@@ -50,6 +52,7 @@ use people::People;
 use presence::Transitions;
 use projections::projections_agree;
 use reader::Reader;
+use stamps::rows_are_stamped_rightly;
 use stored::Stored;
 use timeline::Timeline;
 
@@ -161,6 +164,7 @@ impl Checks {
         reference::compare(plan, network, self.groups, &self.timeline.oracle)?;
         self.timeline.oracle.compare_letters(broker)?;
         self.timeline.oracle.compare_recipients()?;
-        self.timeline.oracle.compare_rows(network)
+        self.timeline.oracle.compare_rows(network)?;
+        rows_are_stamped_rightly(plan, network, &self.timeline.oracle)
     }
 }

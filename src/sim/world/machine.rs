@@ -7,6 +7,7 @@ use crate::{
     processor::{
         Fold, Retention, conversation::Conversation, cursor::Cursor, inbox::Inbox, presence::Presence,
     },
+    record::beacon::Parameters,
     sim::{Network, PodId, Settings, log::GroupNo},
     store::StoreEvent,
     topology::ProcessorKind,
@@ -49,6 +50,7 @@ pub trait Processor {
     fn next_wake_ms(&self) -> i64;
     fn is_settled(&self) -> bool;
     fn status(&self) -> EngineStatus;
+    fn owed_bytes(&self) -> usize;
 }
 
 impl<F: Fold> Processor for Engine<F> {
@@ -82,6 +84,10 @@ impl<F: Fold> Processor for Engine<F> {
 
     fn status(&self) -> EngineStatus {
         self.status()
+    }
+
+    fn owed_bytes(&self) -> usize {
+        self.owed_bytes()
     }
 }
 
@@ -178,7 +184,11 @@ fn config(plan: &Plan, kind: ProcessorKind, pod: PodId, life: u32) -> EngineConf
         group: group_name(kind).into(),
         name: producer_name(plan, kind, pod, life),
         incarnation: format!("pod-{}.{life}", pod.0),
-        parameters: plan.parameters.clone(),
+        parameters: Parameters {
+            lease_ms: plan.parameters.lease_ms
+                + if pod.0.is_multiple_of(2) { 0 } else { plan.longer_lease_ms },
+            ..plan.parameters.clone()
+        },
         retention: Retention::default(),
         state_bytes_max: plan.state_bytes_max,
         session_timeout_ms: Settings::default().session_ms as i64,

@@ -116,15 +116,16 @@ pub struct Oracle {
 }
 
 impl Oracle {
+    /// `group` is the presence processor's: others' beacons don't count.
     #[must_use]
-    pub fn new(topology: &Arc<Topology>) -> Self {
+    pub fn new(topology: &Arc<Topology>, group: &str) -> Self {
         let partitions = |kind: ProcessorKind| 0..topology.partitions(kind.input());
         let presence = partitions(ProcessorKind::Presence);
         let conversations = partitions(ProcessorKind::Conversation);
         let (inboxes, cursors) = (partitions(ProcessorKind::Inbox), partitions(ProcessorKind::Cursor));
         Self {
             topology: Arc::clone(topology),
-            presence: presence.map(|partition| Presence::new(topology, partition)).collect(),
+            presence: presence.map(|partition| Presence::new(topology, group, partition)).collect(),
             conversations: conversations.map(|partition| Conversations::new(topology, partition)).collect(),
             inboxes: inboxes.map(|_| Inboxes::new(topology)).collect(),
             cursors: cursors.map(|partition| Cursors::new(topology, partition)).collect(),

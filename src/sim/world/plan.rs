@@ -74,6 +74,10 @@ pub struct Plan {
     pub chat: ChatPlan,
     pub parameters: Parameters,
     pub pace: Pace,
+    /// One way between a pod and the store takes up to this.
+    pub store_ms: u64,
+    /// Every second pod is configured anew, with a lease longer by this: the parameters change with owners.
+    pub longer_lease_ms: i64,
     /// What an engine of the timeline keeps in memory; little, so that keys leave it and are read again.
     pub state_bytes_max: usize,
     pub stable_names: bool,
@@ -121,6 +125,8 @@ impl Plan {
                 ..Parameters::VERSION_1
             },
             pace: Pace { checkpoint_round_ms: random.i64(500..10_000), ..Pace::default() },
+            store_ms: 8,
+            longer_lease_ms: 0,
             state_bytes_max: if random.bool() { random.usize(0..20_000) } else { STATE_BYTES_MAX },
             stable_names: random.bool(),
             transaction_ms: Settings::default().transaction_ms,
@@ -132,6 +138,14 @@ impl Plan {
         };
         if some(&mut random, 20) {
             plan.be_patient(&mut random);
+        }
+        if some(&mut random, 30) {
+            // A store so slow that several batches are under way, in which little may wait.
+            plan.store_ms = random.u64(100..2_000);
+            plan.pace.unstored_bytes_max = random.usize(1_000..100_000);
+        }
+        if some(&mut random, 40) {
+            plan.longer_lease_ms = random.i64(1..10) * 1_000;
         }
         plan
     }

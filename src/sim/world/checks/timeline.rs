@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::super::{
-    machine::Groups,
+    machine::{Groups, group_name},
     oracle::{
         Oracle, Said,
         posted::{self, Posted},
@@ -16,7 +16,7 @@ use super::super::{
 use crate::{
     log::{Offset, PartitionId},
     sim::{SimBroker, log::partition::Content},
-    topology::Topic,
+    topology::{ProcessorKind, Topic},
 };
 
 /// What every number of every conversation was seen to mean, wherever it was seen.
@@ -102,7 +102,7 @@ impl Timeline {
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         Self {
-            oracle: Oracle::new(&plan.topology),
+            oracle: Oracle::new(&plan.topology, &group_name(ProcessorKind::Presence)),
             contents: Contents::default(),
             deliveries: Follower::new(plan, Topic::Deliveries),
             inbox: Follower::new(plan, Topic::Inbox),

@@ -29,8 +29,6 @@ use person::{Person, Turn};
 use said::{Act, Beacon, FIRST, Parameters, Parts, Said};
 use session::Session;
 
-/// Whose beacons count.
-const GROUP: &str = "heartline.presence";
 /// The rules that are known here.
 const FOLD_VERSION: i64 = 1;
 /// Times beyond are cut: 2^47 - 1.
@@ -39,6 +37,8 @@ const TIME_MS_MAX: i64 = (1 << 47) - 1;
 /// The users of one partition of `heartbeats`.
 pub struct Presence {
     topology: Arc<Topology>,
+    /// Whose beacons count.
+    group: String,
     partition: PartitionId,
     pub account: Account,
     clock: Clock,
@@ -106,11 +106,12 @@ impl Published {
 }
 
 impl Presence {
-    pub fn new(topology: &Arc<Topology>, partition: PartitionId) -> Self {
+    pub fn new(topology: &Arc<Topology>, group: &str, partition: PartitionId) -> Self {
         let partitions = topology.partitions(Topic::Heartbeats);
         let numbers = (partition..topology.buckets(ProcessorKind::Presence)).step_by(partitions as usize);
         Self {
             topology: Arc::clone(topology),
+            group: group.to_owned(),
             partition,
             account: Account::default(),
             clock: Clock { now_ms: 0, beacon: None, parameters: FIRST },
@@ -181,7 +182,7 @@ impl Presence {
     }
 
     fn beacon(&mut self, beacon: Beacon, record: &CommittedRecord<'_>) -> Result<(), String> {
-        if beacon.group != GROUP {
+        if beacon.group != self.group {
             self.account.fates.filtered += 1;
             return Ok(());
         }
@@ -191,12 +192,9 @@ impl Presence {
         self.clock.take(beacon, time_ms(record));
         let now = now(self.partition, &self.clock, record);
         for (number, bucket) in &mut self.buckets {
-            let mut turns: BTreeMap<_, _> =
-                bucket.people.iter().map(|(user, person)| (user.clone(), Turn::of(person))).collect();
-            bucket.look(&now, &mut turns);
-            for (user, person) in &mut bucket.people {
-                if let Some(turn) = turns.remove(user) {
-                    person.settle(&now, *number, user, turn, &mut self.published);
+            for (user, turn) in bucket.look(&now) {
+                if let Some(person) = bucket.people.get_mut(&user) {
+                    person.settle(&now, *number, &user, turn, &mut self.published);
                 }
             }
         }
@@ -262,10 +260,13 @@ enum What {
 
 impl Bucket {
     /// Everything that is due now, in order; of what is due by silence as much as the brake lets go.
-    fn look(&mut self, now: &Now<'_>, turns: &mut BTreeMap<String, Turn>) {
+    fn look(&mut self, now: &Now<'_>) -> BTreeMap<String, Turn> {
+        let mut turns = BTreeMap::new();
         for (user, person) in &mut self.people {
-            if let Some(turn) = turns.get_mut(user) {
-                person.end_choice(now, turn);
+            if let Some(until_ms) = person.choice_over_ms(now) {
+                let mut turn = Turn::of(person);
+                person.end_choice(until_ms, &mut turn);
+                turns.insert(user.clone(), turn);
             }
         }
         let (mut due, mut silent, mut live) = (BTreeSet::new(), BTreeSet::new(), 0);
@@ -299,9 +300,8 @@ impl Bucket {
         let count = self.brake.let_go(now.clock_ms, now.parameters, silent.len() as u64, live);
         due.extend(silent.into_iter().take(count as usize));
         for Due { at_ms, user, session, what } in due {
-            let (Some(person), Some(turn)) = (self.people.get_mut(&user), turns.get_mut(&user)) else {
-                continue;
-            };
+            let Some(person) = self.people.get_mut(&user) else { continue };
+            let turn = turns.entry(user).or_insert_with(|| Turn::of(person));
             match what {
                 What::Status => person.idle(now, &session, at_ms, turn),
                 What::Farewell => person.fare_well(now, &session, turn),
@@ -309,6 +309,7 @@ impl Bucket {
                 What::Announce => person.announce(turn),
             }
         }
+        turns
     }
 }
 

@@ -105,6 +105,14 @@ impl Oracle {
         })
     }
 
+    /// What became of a row of `presence`, record by record.
+    #[must_use]
+    pub fn presence_row(&self, bucket: u32, user: &str, session: &str) -> &[(Offset, Option<Cells>)] {
+        let place = bucket % self.topology.partitions(Topic::Heartbeats);
+        let key = (bucket, user.to_owned(), session.to_owned());
+        self.presence[place as usize].published.rows.get(&key).map_or(&[], Vec::as_slice)
+    }
+
     /// The rows of `presence` when everything is stored.
     pub(in super::super) fn presence_rows(&self) -> Rows {
         let last = |(key, history): (&RowKey, &Vec<(Offset, Option<Cells>)>)| {

@@ -245,12 +245,12 @@ impl Person {
 
     /// The choice of a user with a live session, or with an offline that waits, ends with the beacon that
     /// proves it.
-    pub fn end_choice(&mut self, now: &Now<'_>, turn: &mut Turn) {
-        if let Some(until_ms) = self.choice.until_ms.filter(|until_ms| *until_ms <= now.time_ms)
-            && self.is_watched()
-        {
-            self.rechoose(Choice::default(), until_ms, turn);
-        }
+    pub fn choice_over_ms(&self, now: &Now<'_>) -> Option<i64> {
+        self.choice.until_ms.filter(|until_ms| *until_ms <= now.time_ms && self.is_watched())
+    }
+
+    pub fn end_choice(&mut self, until_ms: i64, turn: &mut Turn) {
+        self.rechoose(Choice::default(), until_ms, turn);
     }
 
     /// That of any other user with its next record.
@@ -308,12 +308,8 @@ impl Person {
         let news = public != self.public;
         if news {
             let from = std::mem::replace(&mut self.public, public).status;
-            let why = why.unwrap_or_else(|| Why {
-                cause: "none",
-                session: None,
-                device: None,
-                occurred_at: now.time_ms,
-            });
+            let nothing = Why { cause: "none", session: None, device: None, occurred_at: now.time_ms };
+            let why = why.unwrap_or(nothing);
             self.version += 1;
             if self.last_seen == 0 {
                 // Never seen while visible: it shows itself now.
