@@ -1,5 +1,5 @@
-//! What clients must have left behind: judged from the topics by an oracle that shares nothing with the folds,
-//! read from the database with plain CQL, and compared with a rebuild from the topics.
+//! What clients must have left behind: judged from the topics by an oracle that shares nothing with the
+//! folds, read from the database with plain CQL, and compared with a rebuild from the topics.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -108,8 +108,8 @@ fn oracle(deployment: &Deployment) -> Result<Oracle> {
     Ok(oracle)
 }
 
-/// Every transition, state and record of a session is the one that is due, and none is missing; how many there
-/// are.
+/// Every transition, state and record of a session is the one that is due, and none is missing; how many
+/// there are.
 fn people_agree(deployment: &Deployment, oracle: &Oracle) -> Result<(u64, u64)> {
     let due = oracle.presence_totals();
     for topic in [Topic::Presence, Topic::PresenceState, Topic::Sessions] {

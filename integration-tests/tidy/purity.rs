@@ -16,8 +16,8 @@ const CRATES: [&str; 3] = ["tokio", "rdkafka", "scylla"];
 /// What only edges may take from `std`.
 const STD: [&str; 6] = ["Instant", "SystemTime", "thread", "env", "net", "fs"];
 
-/// The oracle that the folds are judged by, and what it may take from the crate: places, bounds, the log that it
-/// reads and the tables that it compares. Nothing that decodes, folds or decides.
+/// The oracle that the folds are judged by, and what it may take from the crate: places, bounds, the log that
+/// it reads and the tables that it compares. Nothing that decodes, folds or decides.
 const ORACLE: &str = "src/sim/world/oracle";
 const ORACLE_MODULES: [&str; 7] = ["id", "limits", "log", "sim", "store", "table", "topology"];
 
