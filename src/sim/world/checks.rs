@@ -11,7 +11,8 @@
 //!
 //! Whenever no transaction is unsettled:
 //! * visibility: every visible transition's cause lies below the committed offset; transitions, states and
-//!   sessions, messages with their recipients, entries and cursors are exactly those that the oracle has of the committed prefixes;
+//!   sessions, messages with their recipients, entries and cursors are exactly those that the oracle has of
+//!   the committed prefixes;
 //! * stored: the position that travels with an offset is one that a row states, and from there on every
 //!   bucket of presence has a whole checkpoint.
 //!
