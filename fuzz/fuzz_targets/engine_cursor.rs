@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(
+    |data: &[u8]| heartline_fuzz::engine::run::<heartline::processor::cursor::Cursor>(data)
+);
