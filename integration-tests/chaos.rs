@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use heartline::{
     client::TailRecord,
     limits::BEACON_STEP_MS_MAX,
@@ -31,6 +31,10 @@ use super::{
     watch::{Seen, Watch, always_online, chains},
 };
 
+mod network;
+
+use network::{Fault, Least, Network};
+
 /// What the design allows beyond a lease, and beyond the session timeout until a successor works.
 const DETECTION: Duration = Duration::from_secs(3);
 const TAKEOVER: Duration = Duration::from_secs(3);
@@ -52,6 +56,8 @@ enum Trouble {
     Stop(Duration),
     BrokerAway(Duration),
     DatabaseAway(Duration),
+    /// On the way between the workers and the servers.
+    Network(Fault),
 }
 
 pub fn cases() -> Vec<Case> {
@@ -72,7 +78,14 @@ pub fn cases() -> Vec<Case> {
     let case = |name: &str, slack: Duration, troubles: Vec<(Duration, Trouble)>| {
         Case::real(name, Need::OwnServers, move |servers| {
             let _alone = servers.exclusive();
-            play(servers, &troubles, slack).map_err(|error| Failed::from(format!("{error:#}")))
+            play(servers, &troubles, slack, None).map_err(|error| Failed::from(format!("{error:#}")))
+        })
+    };
+    let networked = |name: &str, slack: Duration, rounds: u64| {
+        Case::real(name, Need::FurtherBroker, move |servers| {
+            let _alone = servers.exclusive();
+            let (troubles, least) = network_troubles(rounds);
+            play(servers, &troubles, slack, Some(least)).map_err(|error| Failed::from(format!("{error:#}")))
         })
     };
     vec![
@@ -90,7 +103,44 @@ pub fn cases() -> Vec<Case> {
             outages(120, 60),
         )
         .long(),
+        networked("a_network_that_cuts_delays_and_loses_answers_loses_nothing", LOADED, 1),
+        networked("a_network_that_does_so_for_minutes_loses_nothing", Duration::ZERO, 8).long(),
     ]
+}
+
+/// Every fault of the network, again and again, and what must have come of it at least.
+fn network_troubles(rounds: u64) -> (Vec<(Duration, Trouble)>, Least) {
+    let ms = Duration::from_millis;
+    let briefly = [
+        (1, Fault::Cut),
+        (2, Fault::EndTwice(ms(300))),
+        (4, Fault::EndTwice(ms(1_000))),
+        (6, Fault::AnswersLost(3)),
+        // Beyond what a request may take, and beyond what the transaction may.
+        (7, Fault::LateEnd(ms(3_500))),
+        (11, Fault::LateEnd(ms(6_000))),
+        (18, Fault::Cut),
+    ];
+    let at_length = [
+        (20, Fault::NoBroker(ms(1_500))),
+        (24, Fault::NoDatabase(ms(2_000))),
+        (28, Fault::EndTwice(ms(300))),
+        (32, Fault::Slow(ms(2_000))),
+        (36, Fault::NoBroker(ms(4_000))),
+        (48, Fault::Cut),
+    ];
+    let mut troubles = Vec::new();
+    for round in 0..rounds {
+        let more = if rounds > 1 { &at_length[..] } else { &[] };
+        troubles.extend(
+            briefly
+                .iter()
+                .chain(more)
+                .map(|(at, fault)| (Duration::from_secs(54 * round + at), Trouble::Network(*fault))),
+        );
+    }
+    let least = Least { cut: 40 * rounds, late: 4 * rounds, answers_lost: rounds, restores: rounds };
+    (troubles, least)
 }
 
 /// A disturbance as it happened.
@@ -101,8 +151,21 @@ struct Disturbance {
     to: Instant,
 }
 
-fn play(servers: &Servers, troubles: &[(Duration, Trouble)], slack: Duration) -> Result<()> {
-    let mut deployment = Deployment::prepare(servers, "chaos", "[presence]\nlease = \"6s\"\n")?;
+/// Where `least` is given the workers reach the servers through a network that may be hurt.
+fn play(
+    servers: &Servers,
+    troubles: &[(Duration, Trouble)],
+    slack: Duration,
+    least: Option<Least>,
+) -> Result<()> {
+    const LEASES: &str = "[presence]\nlease = \"6s\"\n";
+    let network = least.map(|_| Network::start(servers)).transpose()?;
+    let mut deployment = match &network {
+        None => Deployment::prepare(servers, "chaos", LEASES)?,
+        Some(network) => {
+            Deployment::prepare_behind(servers.kafka.address(), network.addresses(), "network", LEASES)?
+        }
+    };
     let mut pair = [deployment.start_worker()?, deployment.start_worker()?];
     for index in pair {
         deployment.wait_ready(index)?;
@@ -118,7 +181,10 @@ fn play(servers: &Servers, troubles: &[(Duration, Trouble)], slack: Duration) ->
     for (turn, (at, trouble)) in troubles.iter().enumerate() {
         thread::sleep((start + *at).saturating_duration_since(Instant::now()));
         let from = Instant::now();
-        disturb(servers, &mut deployment, &mut pair[turn % 2], *trouble)?;
+        match (trouble, &network) {
+            (Trouble::Network(fault), Some(network)) => network.bring_about(*fault),
+            _ => disturb(servers, &mut deployment, &mut pair[turn % 2], *trouble)?,
+        }
         disturbances.push(Disturbance { trouble: *trouble, from, to: Instant::now() });
     }
     thread::sleep((start + leave.1).saturating_duration_since(Instant::now()));
@@ -128,6 +194,7 @@ fn play(servers: &Servers, troubles: &[(Duration, Trouble)], slack: Duration) ->
         deployment.wait_ready(index)?;
     }
     timeline::settle(&deployment, &pair)?;
+    let restores = network::restores(&deployment, &pair)?;
     let deeds = crowd.stop()?;
     // What the last beats brought about; then nobody is left to announce that the crowd is gone.
     thread::sleep(Duration::from_secs(2));
@@ -139,7 +206,11 @@ fn play(servers: &Servers, troubles: &[(Duration, Trouble)], slack: Duration) ->
     let transitions = deployment.transitions()?;
     let seen = watch.stop_after(transitions.len(), SEEN_WITHIN)?;
     judge(&deployment, transitions, &deeds, &seen, (&disturbances, slack))?;
-    timeline::judge(&deployment, servers.cql.address(), &said)
+    timeline::judge(&deployment, servers.cql.address(), &said)?;
+    match (network, least) {
+        (Some(network), Some(least)) => network.check(restores, least),
+        _ => Ok(()),
+    }
 }
 
 fn disturb(
@@ -169,6 +240,7 @@ fn disturb(
             thread::sleep(duration);
             servers.cql.start()?;
         }
+        Trouble::Network(fault) => bail!("there is no network to hurt: {fault:?}"),
     }
     Ok(())
 }

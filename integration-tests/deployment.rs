@@ -63,18 +63,32 @@ impl Deployment {
     /// Makes the product's topics anew and a fresh keyspace. The caller holds the servers for itself: topics
     /// have fixed names. `extra` is appended to the configuration.
     pub fn prepare(servers: &Servers, name: &str, extra: &str) -> Result<Self> {
-        let deployment = Self::bare(servers, name, extra)?;
-        deployment.succeed(&["topics", "apply"])?;
-        deployment.succeed(&["schema", "apply"])?;
-        Ok(deployment)
+        Self::bare(servers, name, extra)?.applied()
+    }
+
+    /// The same for workers that reach the servers elsewhere than the test does.
+    #[allow(dead_code, reason = "the benches use this file too, and have no proxy")]
+    pub fn prepare_behind(kafka: &str, proxied: (&str, &str), name: &str, extra: &str) -> Result<Self> {
+        Self::through(kafka, proxied, name, extra)?.applied()
+    }
+
+    fn applied(self) -> Result<Self> {
+        self.succeed(&["topics", "apply"])?;
+        self.succeed(&["schema", "apply"])?;
+        Ok(self)
     }
 
     /// The configuration alone: there are no topics and no keyspace.
     pub fn bare(servers: &Servers, name: &str, extra: &str) -> Result<Self> {
-        let keyspace = fresh(name)?;
         let (kafka, cql) = (servers.kafka.address(), servers.cql.address());
+        Self::through(kafka, (kafka, cql), name, extra)
+    }
+
+    /// The test itself goes to `kafka`, the product to where Kafka and the database are for it.
+    fn through(kafka: &str, (brokers, cql): (&str, &str), name: &str, extra: &str) -> Result<Self> {
+        let keyspace = fresh(name)?;
         let config = format!(
-            "[kafka]\nbrokers = [\"{kafka}\"]\ngroup_prefix = \"{keyspace}\"\nsession_timeout = \"{}s\"\n\
+            "[kafka]\nbrokers = [\"{brokers}\"]\ngroup_prefix = \"{keyspace}\"\nsession_timeout = \"{}s\"\n\
              transaction_timeout = \"5s\"\n\
              [store]\nnodes = [\"{cql}\"]\nkeyspace = \"{keyspace}\"\n{extra}",
             SESSION_TIMEOUT.as_secs()

@@ -21,6 +21,7 @@ mod events;
 mod fanout;
 mod halts;
 mod paging;
+mod proxy;
 mod refusals;
 mod restarts;
 mod rows;

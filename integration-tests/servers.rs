@@ -47,7 +47,20 @@ impl std::error::Error for Unavailable {}
 pub struct Servers {
     pub kafka: Server,
     pub cql: Server,
+    /// Of a Kafka that is a process of these tests.
+    #[allow(dead_code, reason = "the benches use this file too, and have no proxy")]
+    pub behind: Option<Behind>,
     turns: RwLock<()>,
+}
+
+/// A second listener of the broker, for those who come through a proxy.
+#[derive(Debug, Clone, Copy)]
+pub struct Behind {
+    /// Where the proxy finds the broker.
+    #[allow(dead_code, reason = "the benches use this file too, and have no proxy")]
+    pub listens: u16,
+    /// Where the broker says that it is: the proxy's port.
+    pub advertised: u16,
 }
 
 /// One server and, unless somebody else runs it, the means to hurt it. Calls exclude each other.
@@ -203,13 +216,15 @@ fn find_or_start() -> Result<Servers> {
     let compose = (kafka.is_none() || cql.is_none()) && compose::is_available();
     let directory = directory();
     // Two that look for free ports at the same time could find the same.
-    let [kafka_port, controller_port, cql_port, gossip_port] = process::free_ports()?;
+    let [kafka_port, controller_port, cql_port, gossip_port, listens, advertised] = process::free_ports()?;
+    let behind = Behind { listens, advertised };
+    let is_own = kafka.is_none() && !compose;
     let run = if compose { None } else { Some(process::RunDirectory::create(&directory)?) };
     let run = run.as_ref();
     thread::scope(|scope| {
         let kafka = scope.spawn(|| match (kafka, run) {
             (Some(address), _) => Server::new(address, ready::kafka, Control::None),
-            (None, Some(run)) => kafka::start(&directory, run, kafka_port, controller_port),
+            (None, Some(run)) => kafka::start(&directory, run, kafka_port, controller_port, behind),
             (None, None) => compose::start("kafka", 9092, ready::kafka),
         });
         let cql = match (cql, run) {
@@ -219,7 +234,7 @@ fn find_or_start() -> Result<Servers> {
         };
         let kafka = kafka.join().unwrap_or_else(|_| bail!("the thread that started it panicked"));
         let (kafka, cql) = (kafka.context("no Kafka broker")?, cql.context("no CQL database")?);
-        Ok(Servers { kafka, cql, turns: RwLock::new(()) })
+        Ok(Servers { kafka, cql, behind: is_own.then_some(behind), turns: RwLock::new(()) })
     })
 }
 

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    Control, Ready, Server,
+    Behind, Control, Ready, Server,
     maven::{self, Artifact},
     process::{Process, RunDirectory, run},
     progress, ready, write_file,
@@ -31,8 +31,15 @@ pub const WORKER: &str = "worker";
 /// Any 16 bytes in base64.
 const CLUSTER_ID: &str = "aGVhcnRsaW5lLXRlc3QtMQ";
 
-pub fn start(directory: &Path, run: &RunDirectory, port: u16, controller_port: u16) -> Result<Server> {
-    let listener = listener("PLAINTEXT", port, controller_port);
+/// One that anybody reaches at `port`, and those who come from the other side of a proxy `behind` it.
+pub fn start(
+    directory: &Path,
+    run: &RunDirectory,
+    port: u16,
+    controller_port: u16,
+    behind: Behind,
+) -> Result<Server> {
+    let listener = listener("PLAINTEXT", port, controller_port, Some(behind));
     launch(directory, run, "kafka", port, &listener, ready::kafka)
 }
 
@@ -43,7 +50,7 @@ pub fn start_guarded(
     port: u16,
     controller_port: u16,
 ) -> Result<Server> {
-    let listener = listener("SASL_PLAINTEXT", port, controller_port);
+    let listener = listener("SASL_PLAINTEXT", port, controller_port, None);
     launch(directory, run, "kafka-guarded", port, &(listener + &guard()), ready::guarded_kafka)
 }
 
@@ -101,14 +108,22 @@ fn format_storage(java: &Path, jars: &Path, properties: &Path, log: &Path) -> Re
     run(&mut command, log, Duration::from_secs(60)).context("cannot format the broker's storage")
 }
 
-fn listener(protocol: &str, port: u16, controller_port: u16) -> String {
+/// A broker tells a client where it is by the listener that the client came to: who came through a proxy is
+/// sent back to it.
+fn listener(protocol: &str, port: u16, controller_port: u16, behind: Option<Behind>) -> String {
+    let (mut listeners, mut advertised, mut map) = (String::new(), String::new(), String::new());
+    if let Some(Behind { listens, advertised: proxy }) = behind {
+        listeners = format!(",PROXIED://127.0.0.1:{listens}");
+        advertised = format!(",PROXIED://127.0.0.1:{proxy}");
+        map = ",PROXIED:PLAINTEXT".to_owned();
+    }
     format!(
         "controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners={protocol}://127.0.0.1:{port}
+listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{listeners}
+advertised.listeners={protocol}://127.0.0.1:{port}{advertised}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name={protocol}
-listener.security.protocol.map={protocol}:{protocol},CONTROLLER:PLAINTEXT
+listener.security.protocol.map={protocol}:{protocol},CONTROLLER:PLAINTEXT{map}
 "
     )
 }

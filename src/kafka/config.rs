@@ -246,6 +246,10 @@ impl KafkaConfig {
     /// The transactional producer. Its backoffs are short because they are paid within every transaction
     /// while the former one's markers are being written: 3.7 ms against 100 ms a transaction with
     /// librdkafka's own.
+    ///
+    /// No request is given up before the transaction is: librdkafka would send it again by itself, and the
+    /// first copy, when it arrives, would end the next transaction of the same epoch. For the same reason it
+    /// must tell of connections that end, see [`super::producer::Deliveries`].
     #[must_use]
     pub fn transactional_producer(&self, name: &str) -> ClientConfig {
         let mut config = self.connection.client(name);
@@ -255,7 +259,9 @@ impl KafkaConfig {
             .set("transactional.id", name)
             .set("transaction.timeout.ms", timeout_ms.to_string())
             .set("message.timeout.ms", (timeout_ms * 3 / 4).to_string())
-            .set("socket.timeout.ms", (timeout_ms / 2).to_string());
+            .set("socket.timeout.ms", timeout_ms.to_string());
+        let debug = config.get("debug").map_or("broker".to_owned(), |debug| format!("{debug},broker"));
+        config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
         tune(&mut config, "retry.backoff.ms", 2);
         tune(&mut config, "retry.backoff.max.ms", 20);
         tune(&mut config, "queue.buffering.max.messages", 1_000_000);

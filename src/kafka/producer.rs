@@ -1,7 +1,11 @@
 //! One transactional producer, in its own thread, one transaction at a time.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -38,6 +42,9 @@ const ABORT_LIMIT_MIN: Duration = Duration::from_secs(1);
 /// How long a record waits for room in the producer's queue before it is offered again.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
 
+/// How lines end that say that a connection in use has ended.
+const ENDED: [&str; 3] = ["UP -> DOWN", "UPDATE -> DOWN", "REAUTH -> DOWN"];
+
 /// A transaction to be carried out, and until when.
 pub struct TransactionJob {
     pub transaction: Transaction,
@@ -59,7 +66,7 @@ pub fn run(
     jobs: &mpsc::Receiver<TransactionJob>,
     answers: &mpsc::Sender<Answer>,
 ) {
-    let producer = match open(config, name) {
+    let mut producer = match open(config, name) {
         Ok(producer) => producer,
         Err(error) => {
             // Whoever asked may have given up; then there is nobody to tell.
@@ -71,9 +78,26 @@ pub fn run(
     while answered.is_ok()
         && let Ok(job) = jobs.recv()
     {
-        let outcome = Attempt { producer: &producer, config, job: &job }.carry_out();
+        let outcome = match replace_in_doubt(config, name, &mut producer) {
+            Ok(()) => Attempt { producer: &producer, config, job: &job }.carry_out(),
+            Err(error) => TransactionOutcome::Unclear { reason: error.message },
+        };
         answered = answers.send(Answer::Ended(outcome));
     }
+}
+
+/// A request whose connection ended was sent again, by librdkafka itself and in the same epoch; the copy that
+/// got lost on its way may still arrive, and end a transaction that it knows nothing of. Only a new epoch
+/// rules that out.
+fn replace_in_doubt(
+    config: &KafkaConfig,
+    name: &str,
+    producer: &mut ThreadedProducer<Deliveries>,
+) -> Result<(), LogError> {
+    if producer.client().context().lost_connection.load(Ordering::Acquire) {
+        *producer = open(config, name)?;
+    }
+    Ok(())
 }
 
 /// A producer that has completed `init_transactions`: nothing of an older one of that name is under way any
@@ -91,13 +115,16 @@ pub fn initialized(config: &KafkaConfig, name: &str) -> Result<ThreadedProducer<
         Deliveries::default(),
     )?;
     producer.init_transactions(config.transaction_timeout)?;
+    producer.client().context().lost_connection.store(false, Ordering::Release);
     Ok(producer)
 }
 
-/// Remembers the first record of the transaction under way that the broker did not take.
+/// Remembers the first record of the transaction under way that the broker did not take, and whether a
+/// connection to a broker ended since the producer was opened.
 #[derive(Default)]
 pub struct Deliveries {
     failed: Mutex<Option<(Code, String)>>,
+    lost_connection: AtomicBool,
 }
 
 impl Deliveries {
@@ -107,8 +134,17 @@ impl Deliveries {
 }
 
 impl ClientContext for Deliveries {
+    /// librdkafka says in no other way that it sent something again. It says so here before it does.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        pass_line(level, facility, line);
+        if facility == "STATE" && ENDED.iter().any(|ended| line.ends_with(ended)) {
+            self.lost_connection.store(true, Ordering::Release);
+        }
+        match level {
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                pass_line(RDKafkaLogLevel::Debug, facility, line);
+            }
+            level => pass_line(level, facility, line),
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
