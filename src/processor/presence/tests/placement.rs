@@ -63,7 +63,15 @@ fn the_first_beat_decides_where_a_batch_belongs_and_the_others_are_refused() {
 }
 
 #[test]
-fn a_batch_without_a_usable_part_is_a_dead_letter_and_one_with_nothing_at_all_as_well() {
+fn a_batch_of_nothing_is_filtered_and_no_dead_letter() {
+    let mut world = World::new();
+    assert_eq!(world.append(r#"{"v":1,"type":"heartbeats","beats":[]}"#), Step::Filtered);
+    assert_eq!(world.append(r#"{"v":1,"type":"goodbyes","ends":[]}"#), Step::Filtered);
+    assert!(world.dead_letters().is_empty());
+}
+
+#[test]
+fn a_batch_without_a_usable_part_is_a_dead_letter() {
     let mut world = World::new();
     assert_eq!(world.append(r#"{"v":1,"type":"heartbeats","beats":[{"user":""}]}"#), Step::DeadLettered);
     assert_eq!(world.dead_letters().len(), 1);
