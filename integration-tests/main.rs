@@ -20,6 +20,7 @@ mod embedded;
 mod events;
 mod fanout;
 mod halts;
+mod memory;
 mod paging;
 mod proxy;
 mod refusals;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         refusals::cases(),
         halts::cases(),
         commands::cases(),
+        memory::cases(),
         events::cases(),
         fanout::cases(),
         paging::cases(),
