@@ -46,8 +46,22 @@ pub fn cases() -> Vec<Case> {
             "tidy::the_core_depends_on_no_runtime_and_no_driver",
             || report(&purity::dependencies()?),
         ),
+        Case::plain("tidy::every_case_of_the_simulator_is_played", || report(&unplayed()?)),
         Case::plain("tidy::no_link_in_a_document_is_dead", || report(&documents::dead_links()?)),
     ]
+}
+
+/// Cases that no test plays.
+fn unplayed() -> Result<Vec<Violation>, Failed> {
+    let list = "src/sim/world/case/kept.rs";
+    let text = fs::read_to_string(package().join(list))?;
+    let cases = files(&package().join("src/sim/cases"), "case")?;
+    if cases.is_empty() {
+        return Err("src/sim/cases holds no case".into());
+    }
+    let names = cases.iter().map(|file| relative(file));
+    let unplayed = names.filter(|path| !text.contains(path.trim_start_matches("src/sim/")));
+    Ok(unplayed.map(|path| Violation::new(list, 0, format!("{path} is not played"))).collect())
 }
 
 /// A Rust file.

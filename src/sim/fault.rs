@@ -1,8 +1,13 @@
 //! What may go wrong, how often it is to go wrong, and how often it did.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use fastrand::Rng;
 
-use super::PodId;
+use super::{
+    PodId,
+    step::{Coverage, Steps},
+};
 
 /// A fault of the log, the store or a pod. Each is counted whenever it strikes, whether it was asked for or
 /// came by itself; a world that was meant to see a fault can check that it did.
@@ -56,10 +61,42 @@ pub enum Fault {
     StoreLate,
     /// The store does nothing for a period.
     StoreStalled,
+    /// Of several writes under way the store applies some, and answers none in time.
+    StorePartly,
+    /// A request reaches the broker twice.
+    CallTwice,
+    /// An answer reaches its caller twice.
+    AnswerTwice,
+    /// A chunk of a fetch arrives twice.
+    ChunkTwice,
+    /// The broker refuses a position that it has, as after a change of leaders.
+    RangeRefused,
+    /// A machine dies after one of an engine's outputs and before the next.
+    CrashBetweenOutputs,
+    /// The wall clock of a machine jumped.
+    PodClockJump,
+    /// The producers are cut off for a period.
+    ProducersSilent,
+    /// Records that nobody can read.
+    Garbage,
+    /// Records above the limit of their kind.
+    Oversize,
+    /// Records in a partition that is not theirs.
+    Misrouted,
+    /// Records that arrive after younger ones.
+    Late,
+    /// Records that were sent before.
+    Repeated,
+    /// Records of a later version of their format, from clients or from workers side by side.
+    NewerFormat,
+    /// The group's offset of a partition was removed.
+    OffsetMissing,
+    /// The group's offset of a partition was put back.
+    OffsetPutBack,
 }
 
 impl Fault {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 42] = [
         Self::CallLost,
         Self::CallLate,
         Self::EndTransactionLate,
@@ -86,10 +123,32 @@ impl Fault {
         Self::StoreLost,
         Self::StoreLate,
         Self::StoreStalled,
+        Self::StorePartly,
+        Self::CallTwice,
+        Self::AnswerTwice,
+        Self::ChunkTwice,
+        Self::RangeRefused,
+        Self::CrashBetweenOutputs,
+        Self::PodClockJump,
+        Self::ProducersSilent,
+        Self::Garbage,
+        Self::Oversize,
+        Self::Misrouted,
+        Self::Late,
+        Self::Repeated,
+        Self::NewerFormat,
+        Self::OffsetMissing,
+        Self::OffsetPutBack,
     ];
 
     const fn index(self) -> usize {
         self as usize
+    }
+
+    /// The fault of this name, as its `Debug` form has it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| format!("{fault:?}") == name)
     }
 
     /// Whether it strikes single calls, so that [`Faults::rate`] and [`Faults::strike_next`] mean something
@@ -109,27 +168,112 @@ impl Fault {
                 | Self::PodCrashed
                 | Self::PodPaused
                 | Self::StoreStalled
+                | Self::PodClockJump
+                | Self::ProducersSilent
+                | Self::Garbage
+                | Self::Oversize
+                | Self::Misrouted
+                | Self::Late
+                | Self::Repeated
+                | Self::NewerFormat
+                | Self::OffsetMissing
+                | Self::OffsetPutBack
         )
     }
 }
 
 const COUNT: usize = Fault::ALL.len();
 
-/// Which faults strike: by rate, or once at the next occasion.
+/// Which faults strike: by rate, or once at the next occasion, or as a script says.
 #[derive(Debug, Clone)]
 pub struct Faults {
+    random: Rng,
     per_million: [u32; COUNT],
     once: Vec<(PodId, Fault)>,
     counts: [u64; COUNT],
+    coverage: Coverage,
+    source: Source,
+    moment: Moment,
 }
 
-impl Default for Faults {
-    fn default() -> Self {
-        Self { per_million: [0; COUNT], once: Vec::new(), counts: [0; COUNT] }
+/// A fault that struck a call, so that it can strike again in a repetition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Strike {
+    pub at_ms: u64,
+    pub pod: PodId,
+    pub fault: Fault,
+    /// How many occasions of this instant passed before it.
+    pub passed: u32,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Drawn,
+    /// Drawn, and kept.
+    Recorded(Vec<Strike>),
+    /// What is yet to strike, in order: each at its occasion or, where a changed run has it not, at the next.
+    Scripted(BTreeMap<(PodId, Fault), VecDeque<(u64, u32)>>),
+}
+
+/// How many occasions this instant has had, while that matters.
+#[derive(Debug, Clone, Default)]
+struct Moment {
+    at_ms: u64,
+    occasions: BTreeMap<(PodId, Fault), u32>,
+}
+
+impl Moment {
+    /// How many occasions there were before this one.
+    fn pass(&mut self, at_ms: u64, occasion: (PodId, Fault)) -> u32 {
+        if self.at_ms != at_ms {
+            self.at_ms = at_ms;
+            self.occasions.clear();
+        }
+        let passed = self.occasions.entry(occasion).or_default();
+        *passed += 1;
+        *passed - 1
     }
 }
 
 impl Faults {
+    /// None strikes until somebody says so. What strikes is drawn from numbers of its own, so that nothing
+    /// else of a run depends on whether strikes are drawn or scripted.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            random: Rng::with_seed(seed ^ 0x6661_756c_7473),
+            per_million: [0; COUNT],
+            once: Vec::new(),
+            counts: [0; COUNT],
+            coverage: Coverage::default(),
+            source: Source::Drawn,
+            moment: Moment::default(),
+        }
+    }
+
+    /// Keeps from now on what strikes.
+    pub fn record(&mut self) {
+        self.source = Source::Recorded(Vec::new());
+    }
+
+    /// From now on exactly this strikes.
+    pub fn follow(&mut self, strikes: impl IntoIterator<Item = Strike>) {
+        let mut due = BTreeMap::<_, VecDeque<_>>::new();
+        for Strike { at_ms, pod, fault, passed } in strikes {
+            due.entry((pod, fault)).or_default().push_back((at_ms, passed));
+        }
+        self.source = Source::Scripted(due);
+    }
+
+    /// What struck since [`Faults::record`].
+    #[must_use]
+    pub fn recorded(&self) -> &[Strike] {
+        match &self.source {
+            Source::Recorded(strikes) => strikes,
+            Source::Drawn | Source::Scripted(_) => &[],
+        }
+    }
+
     /// From now on `fault` strikes this many of a million occasions.
     ///
     /// # Panics
@@ -146,6 +290,9 @@ impl Faults {
     pub fn cease(&mut self) {
         self.per_million = [0; COUNT];
         self.once.clear();
+        if let Source::Scripted(due) = &mut self.source {
+            due.clear();
+        }
     }
 
     /// The next occasion of `pod` is struck by `fault`.
@@ -168,29 +315,56 @@ impl Faults {
         Fault::ALL.into_iter().map(|fault| (fault, self.count(fault)))
     }
 
+    /// How often each fault struck a pod at each step of its protocol.
+    #[must_use]
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    /// Notes that `fault` met a pod at these steps.
+    pub(super) fn met(&mut self, fault: Fault, steps: Steps) {
+        self.coverage.note(fault, steps);
+    }
+
     /// Notes that `fault` happened.
     pub(super) fn note(&mut self, fault: Fault) {
         self.counts[fault.index()] += 1;
     }
 
     /// Whether `fault` strikes this occasion of `pod`; counted if so.
-    pub(super) fn strikes(&mut self, random: &mut Rng, pod: PodId, fault: Fault) -> bool {
-        let asked = match self.once.is_empty() {
-            true => None,
-            false => self.once.iter().position(|(at, wanted)| (*at, *wanted) == (pod, fault)),
+    pub(super) fn strikes(&mut self, at_ms: u64, pod: PodId, fault: Fault) -> bool {
+        let passed = match &self.source {
+            Source::Drawn => 0,
+            Source::Recorded(_) | Source::Scripted(_) => self.moment.pass(at_ms, (pod, fault)),
         };
-        let strikes = match (asked, self.per_million[fault.index()]) {
-            (Some(index), _) => {
-                self.once.remove(index);
-                true
+        let strikes = match &mut self.source {
+            Source::Scripted(due) => {
+                let due = due.get_mut(&(pod, fault));
+                let now = |first: &(u64, u32)| *first <= (at_ms, passed);
+                due.is_some_and(|due| due.front().is_some_and(now) && due.pop_front().is_some())
             }
-            (None, 0) => false,
-            (None, rate) => random.u32(0..1_000_000) < rate,
+            Source::Drawn | Source::Recorded(_) => self.is_asked(pod, fault) || self.is_drawn(fault),
         };
         if strikes {
             self.note(fault);
+            if let Source::Recorded(struck) = &mut self.source {
+                struck.push(Strike { at_ms, pod, fault, passed });
+            }
         }
         strikes
+    }
+
+    fn is_asked(&mut self, pod: PodId, fault: Fault) -> bool {
+        if self.once.is_empty() {
+            return false;
+        }
+        let asked = self.once.iter().position(|wanted| *wanted == (pod, fault));
+        asked.map(|index| self.once.remove(index)).is_some()
+    }
+
+    fn is_drawn(&mut self, fault: Fault) -> bool {
+        let rate = self.per_million[fault.index()];
+        rate > 0 && self.random.u32(0..1_000_000) < rate
     }
 }
 

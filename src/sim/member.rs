@@ -334,6 +334,14 @@ impl SimMember {
         }
     }
 
+    /// The position of the first partition that is read is refused, though it is there.
+    pub fn refuse_position(&mut self, actions: &mut Vec<Action>) {
+        if let Some((partition, fetching)) = self.fetches.first_key_value() {
+            let (partition, fetch) = (*partition, fetching.fetch);
+            actions.push(Action::Emit(LogEvent::OutOfRange { partition, fetch }));
+        }
+    }
+
     /// Fetch and position of a partition that is being read, or was.
     #[must_use]
     pub fn position(&self, partition: PartitionId) -> Option<(FetchId, Offset)> {

@@ -14,6 +14,7 @@ use super::{
     },
     member::{Action, Breach, Tag},
     schedule::Schedule,
+    step::Doing,
 };
 use crate::{
     log::{AssignmentId, LogCommand, LogEvent, Offset, PartitionId, TransactionOutcome},
@@ -102,6 +103,8 @@ pub struct Network {
     store_stalled_until_ms: u64,
     scan_armed: bool,
     breaches: Vec<(PodId, Breach)>,
+    /// Whose request the broker carries out.
+    caller: Option<PodId>,
     transcript: Transcript,
     steps: u64,
     /// Reused between events.
@@ -128,6 +131,9 @@ struct Pod {
     /// its group since.
     paused_ms: u64,
     unproved: bool,
+    doing: Doing,
+    /// Of how many more writes the store applies some and answers none.
+    partly: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,7 +197,7 @@ impl Network {
         Self {
             schedule: Schedule::default(),
             random: Rng::with_seed(seed),
-            faults: Faults::default(),
+            faults: Faults::new(seed),
             broker: SimBroker::new(topology, settings.transaction_ms),
             store: SimStore::default(),
             pods: Vec::new(),
@@ -201,6 +207,7 @@ impl Network {
             store_stalled_until_ms: 0,
             scan_armed: false,
             breaches: Vec::new(),
+            caller: None,
             transcript: Transcript::new(settings.keep),
             steps: 0,
             actions: Vec::new(),
@@ -310,6 +317,7 @@ impl Network {
         }
         let now_ms = self.now_ms();
         self.transcript.line(format_args!("{now_ms} pod-{} > {}", pod.0, Described(&command)));
+        self.pods[pod.0 as usize].doing.log_command(&command);
         self.prepare_faults(pod, &command);
         let stale = self.stale_of(pod, &command);
         let mut actions = std::mem::take(&mut self.actions);
@@ -350,6 +358,11 @@ impl Network {
                     Life::Running => {
                         let number = delivery.pod.0;
                         pod.unproved &= !is_proof(&delivery.event);
+                        match &delivery.event {
+                            PodEvent::Log(event) => pod.doing.log_event(event),
+                            PodEvent::Store(event) => pod.doing.store_event(event),
+                            PodEvent::Timer => {}
+                        }
                         let event = Described(&delivery.event);
                         self.transcript.line(format_args!("{now_ms} pod-{number} < {event}"));
                         return Some((now_ms, delivery));
@@ -388,13 +401,7 @@ impl Network {
                 let assignment = self.assignments_ever;
                 self.with_member(to.pod, |member, actions| member.notified(notice, assignment, actions));
             }
-            Event::Poll { to, poll } => {
-                let down = self.is_down();
-                let mut actions = std::mem::take(&mut self.actions);
-                let broker = (!down).then_some(&self.broker);
-                self.pods[to.pod.0 as usize].member.poll_due(now_ms, poll, broker, &mut actions);
-                self.carry_out(to.pod, actions);
-            }
+            Event::Poll { to, poll } => self.poll_due(to.pod, poll),
             Event::Timer { to, at_ms } => {
                 let pod = &mut self.pods[to.pod.0 as usize];
                 if pod.timer_ms == Some(at_ms) {
@@ -423,11 +430,30 @@ impl Network {
                     state.rebalance_due(rebalance, effects)
                 };
                 for _ in 0..self.broker.with_group(group, change) {
-                    self.faults.note(Fault::RebalanceTimedOut);
+                    self.befall(Fault::RebalanceTimedOut, |pod| pod.group == group);
                 }
                 self.carry_out_effects();
             }
         }
+    }
+
+    fn poll_due(&mut self, pod: PodId, poll: u64) {
+        let (now_ms, down) = (self.now_ms(), self.is_down());
+        let mut actions = std::mem::take(&mut self.actions);
+        let broker = (!down).then_some(&self.broker);
+        self.pods[pod.0 as usize].member.poll_due(now_ms, poll, broker, &mut actions);
+        for action in &mut actions {
+            if let Action::Emit(LogEvent::Polled { chunks }) = action
+                && let Some(chunk) = chunks.first().cloned()
+                && self.strikes(pod, Fault::ChunkTwice)
+            {
+                chunks.push(chunk);
+            }
+        }
+        if !down && self.strikes(pod, Fault::RangeRefused) {
+            self.pods[pod.0 as usize].member.refuse_position(&mut actions);
+        }
+        self.carry_out(pod, actions);
     }
 
     fn deliver(&mut self, to: Origin, event: PodEvent) {
@@ -444,7 +470,10 @@ impl Network {
         let to = self.origin(pod);
         for action in actions.drain(..) {
             match action {
-                Action::Send { tag, request, limit_ms } => self.send(to, tag, request, limit_ms),
+                Action::Send { tag, request, limit_ms } => {
+                    self.pods[pod.0 as usize].doing.transaction_goes_on(&request);
+                    self.send(to, tag, request, limit_ms);
+                }
                 Action::Emit(event) => self.deliver(to, PodEvent::Log(event)),
                 Action::PollSoon { poll } => {
                     let at_ms = self.after(&self.settings.fetch_ms.clone());
@@ -481,7 +510,10 @@ impl Network {
                     self.schedule.at(at_ms, Event::RebalanceEnd { group, rebalance });
                 }
                 BrokerEffect::Readable(topic) => self.wake_polls(topic),
-                BrokerEffect::Noted(fault) => self.faults.note(fault),
+                BrokerEffect::Noted(fault) => match self.caller {
+                    Some(caller) => self.befall_one(fault, caller),
+                    None => self.befall(fault, |pod| pod.doing.steps().in_transaction()),
+                },
                 BrokerEffect::NotOwned { group, member, .. } => {
                     let owner = self
                         .pods
@@ -505,6 +537,27 @@ impl Network {
 
     fn origin(&self, pod: PodId) -> Origin {
         Origin { pod, incarnation: self.pods[pod.0 as usize].incarnation }
+    }
+
+    fn strikes(&mut self, pod: PodId, fault: Fault) -> bool {
+        let strikes = self.faults.strikes(self.schedule.now_ms(), pod, fault);
+        if strikes {
+            self.faults.met(fault, self.pods[pod.0 as usize].doing.steps());
+        }
+        strikes
+    }
+
+    fn befall_one(&mut self, fault: Fault, pod: PodId) {
+        self.faults.note(fault);
+        self.faults.met(fault, self.pods[pod.0 as usize].doing.steps());
+    }
+
+    /// A fault that came about, and the pods that it meets.
+    fn befall(&mut self, fault: Fault, meets: impl Fn(&Pod) -> bool) {
+        self.faults.note(fault);
+        for pod in self.pods.iter().filter(|pod| pod.life != Life::Down && meets(pod)) {
+            self.faults.met(fault, pod.doing.steps());
+        }
     }
 
     fn is_down(&self) -> bool {

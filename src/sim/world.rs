@@ -6,30 +6,39 @@
 //! the log must have brought about is folded anew from the log in [`reference`](mod@reference) and, for the
 //! timeline, said once more without the product's code in [`oracle`]; all are compared at the end.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
 
 use fastrand::Rng;
 
-use super::{Delivery, Keep, Network, PodEvent, PodId, Settings};
+use super::{Delivery, Fault, Keep, Network, PodEvent, PodId, Settings, step::Coverage};
 use crate::{
     engine::{Command, Exit},
     log::{AssignmentId, LogCommand, LogEvent},
-    topology::ProcessorKind,
 };
 
+pub mod act;
+pub mod case;
 pub mod checks;
 pub mod clients;
 pub mod machine;
 mod meddling;
+mod newer;
 pub mod oracle;
 pub mod plan;
+mod recovery;
 pub mod reference;
 mod sharing;
+pub mod shrink;
 
+use act::Act;
 use checks::{Checks, projections::projections_agree};
 use clients::Clients;
-use machine::{Groups, Machine, PROCESSORS, producer_name};
-use plan::{Disaster, Plan};
+use machine::{Groups, Machine, PROCESSORS};
+use plan::Plan;
+use recovery::Recovery;
 
 /// After the last fault everything owed must be out within this time.
 pub const RECOVERY_MS: u64 = 60_000;
@@ -37,6 +46,8 @@ pub const RECOVERY_MS: u64 = 60_000;
 const WALL_US: i64 = 1_760_000_000_000_000;
 /// Of virtual time between two comparisons of what presence says in several places.
 const PROJECTIONS_EVERY_MS: u64 = 5_000;
+/// Of what is said about a violation: contents may be large.
+const WHAT_BYTES_MAX: usize = 2_000;
 const DAY_MS: i64 = 86_400_000;
 
 /// What was seen to be false, and when.
@@ -69,7 +80,12 @@ pub struct Summary {
     pub rows_read: u64,
     pub restores: u64,
     pub lives: u64,
+    /// After the last fault, until everybody was ready, nothing was owed and nothing lagged.
+    pub recovery_ms: u64,
     pub digest: u64,
+    /// How often each fault struck, in the order of [`Fault::ALL`], and at which steps.
+    pub struck: Vec<u64>,
+    pub coverage: Coverage,
 }
 
 impl Summary {
@@ -84,7 +100,11 @@ impl Summary {
         self.rows_read += other.rows_read;
         self.restores += other.restores;
         self.lives += other.lives;
+        self.recovery_ms = self.recovery_ms.max(other.recovery_ms);
         self.digest ^= other.digest;
+        self.struck.resize(Fault::ALL.len(), 0);
+        self.struck.iter_mut().zip(&other.struck).for_each(|(sum, struck)| *sum += struck);
+        self.coverage.add(&other.coverage);
     }
 }
 
@@ -98,17 +118,24 @@ pub struct World {
     clients: Clients,
     checks: Checks,
     next_disaster_ms: u64,
-    /// After some crashes a successor is struck down in its first transaction.
-    ambush: Ambush,
     /// The assignment that a pod knows to be its own.
     assigned: BTreeMap<PodId, AssignmentId>,
     /// What an engine asked for and must not.
     misconduct: Option<String>,
     /// When the projections of presence are compared next, once nothing is owed.
     next_projections_ms: u64,
+    recovery: Option<Recovery>,
+    /// After some crashes a successor is struck down in its first transaction.
+    ambush: Ambush,
     restores: u64,
     /// Lives of machines.
     lives: u64,
+    /// What happens instead of what would be drawn.
+    script: Option<VecDeque<(u64, Act)>>,
+    /// What happened, where that is kept.
+    acts: Option<Vec<(u64, Act)>>,
+    /// What happens at the end is drawn from numbers of its own: a repeated run has drawn nothing before.
+    endings: Rng,
 }
 
 /// Who takes over from a machine that crashed may be next.
@@ -143,7 +170,7 @@ impl World {
             store_ms: 1..=plan.store_ms,
             ..Settings::default()
         };
-        let mut network = Network::new(plan.seed, &plan.topology, settings);
+        let mut network = Network::new(plan.delays, &plan.topology, settings);
         let groups = Groups::new(&mut network);
         for (fault, per_million) in &plan.rates {
             network.faults_mut().rate(*fault, *per_million);
@@ -160,17 +187,21 @@ impl World {
             clients: Clients::new(&plan),
             checks: Checks::new(&plan, groups),
             next_projections_ms: 0,
+            recovery: None,
             next_disaster_ms: random.u64(5_000..15_000),
-            ambush: Ambush::No,
             assigned: BTreeMap::new(),
             misconduct: None,
+            endings: Rng::with_seed(plan.seed ^ 0x65_6e64_696e_6773),
             plan,
             network,
             groups,
             random,
             machines,
+            ambush: Ambush::No,
             restores: 0,
             lives: 0,
+            script: None,
+            acts: None,
         }
     }
 
@@ -181,11 +212,11 @@ impl World {
         }
         self.network.faults_mut().cease();
         self.network.set_store_ms(Settings::default().store_ms);
-        // In half of the runs all sessions are over at the end, in half of them they live.
-        if self.plan.seed.is_multiple_of(2) {
+        if self.plan.ends_sessions {
             self.clients.stop();
         }
         let former = self.offsets();
+        self.begin_recovery();
         let end_ms = self.network.now_ms() + RECOVERY_MS;
         for machine in &mut self.machines {
             machine.resume_at_ms.get_or_insert(0);
@@ -195,21 +226,22 @@ impl World {
         }
         while self.network.now_ms() < end_ms {
             self.advance(false)?;
+            self.follow_recovery()?;
         }
         self.clients.stop();
         while self.network.now_ms() < end_ms + 2_000 {
             self.advance(false)?;
+            self.follow_recovery()?;
         }
         self.settle(end_ms + 12_000)?;
         let verdict = self.checks.compare(&self.plan, &self.network);
         verdict.map_err(|what| self.violation(what))?;
-        let summary = self.summary();
-        if self.plan.seed.is_multiple_of(4) {
-            self.put_back(former)?;
+        if self.plan.meddles {
+            self.meddle(former)?;
         } else if self.plan.stable_names {
             self.share_a_name()?;
         }
-        Ok(summary)
+        Ok(self.summary())
     }
 
     /// Goes on until no transaction is open and no row is owed: a moment at which rows and records can be
@@ -231,11 +263,11 @@ impl World {
 
     /// One step: the next delivery, or what the world itself does at its time.
     fn advance(&mut self, faulty: bool) -> Result<(), Violation> {
-        let disaster_ms = if faulty { self.next_disaster_ms } else { u64::MAX };
+        let act_ms = if faulty { self.next_act_ms() } else { u64::MAX };
         let starts = self.machines.iter().flat_map(|machine| [machine.start_at_ms, machine.resume_at_ms]);
         let starts_ms = starts.flatten().min().unwrap_or(u64::MAX);
         let horizon_ms = self.network.now_ms() + 1_000;
-        let limits_ms = [self.clients.next_ms(), disaster_ms, starts_ms, self.checks.next_look_ms()];
+        let limits_ms = [self.clients.next_ms(), act_ms, starts_ms, self.checks.next_look_ms()];
         let limit_ms = limits_ms.into_iter().fold(horizon_ms, u64::min);
         let mut looked = Ok(());
         match self.network.next_event_until(limit_ms) {
@@ -246,8 +278,8 @@ impl World {
                 if self.clients.next_ms() <= now_ms {
                     self.clients.act(now_ms, &mut self.network);
                 }
-                if disaster_ms <= now_ms {
-                    self.strike(now_ms);
+                if act_ms <= now_ms {
+                    self.act(now_ms);
                 }
                 if self.checks.next_look_ms() <= now_ms {
                     looked = self.checks.look(&self.network);
@@ -307,12 +339,16 @@ impl World {
         let now_ms = self.network.now_ms();
         let machine = &mut self.machines[index];
         let (now, boot_ms) = (machine.now(now_ms), machine.boot_ms);
+        let is_newer = self.plan.newer_machine == Some(index);
         let machine::Member { pod, engine, .. } = &mut machine.members[member];
         let Some(running) = engine else { return };
         running.turn(now);
         while let Some(command) = running.poll_command() {
             match command {
-                Command::Log(command) => {
+                Command::Log(mut command) => {
+                    if is_newer && newer::write_as_newer(&mut command) {
+                        self.network.bring_about_at(Fault::NewerFormat, *pod);
+                    }
                     let full = running.owed_bytes() >= self.plan.pace.unstored_bytes_max;
                     let (wrong, begins) = match &command {
                         LogCommand::Poll { .. } => (full, false),
@@ -333,6 +369,9 @@ impl World {
                     self.network.submit_log(*pod, command);
                 }
                 Command::Store(command) => self.network.submit_store(*pod, command),
+            }
+            if let Some(down_ms) = self.network.dies_between_outputs(*pod) {
+                return self.crash(index, down_ms);
             }
         }
         if let Some(exit) = running.exit() {
@@ -367,50 +406,37 @@ impl World {
         }
     }
 
-    fn strike(&mut self, now_ms: u64) {
-        self.next_disaster_ms = now_ms + self.random.u64(2_000..self.plan.disaster_ms);
-        let Some(disaster) = self.random.choice(&self.plan.disasters).copied() else { return };
-        let index = self.random.usize(0..self.machines.len());
-        let (disaster, index) = match self.ambush {
-            Ambush::Sprung(index) => (Disaster::Crash, index),
-            _ => (disaster, index),
-        };
-        self.ambush = if disaster == Disaster::Crash { Ambush::Waiting } else { Ambush::No };
-        let kind = ProcessorKind::ALL[self.random.usize(0..PROCESSORS)];
-        let machine = &mut self.machines[index];
-        let (first, pod) = (machine.members[0].pod, machine.members[kind as usize].pod);
-        match disaster {
-            Disaster::Crash if self.network.is_alive(first) => {
-                self.restores += machine.end(&mut self.network, Network::crash);
-                machine.resume_at_ms = None;
-                machine.start_at_ms = Some(now_ms + self.random.u64(100..25_000));
-            }
-            Disaster::Pause if self.network.is_running(first) => {
-                machine.members.iter().for_each(|member| self.network.pause(member.pod));
-                machine.resume_at_ms = Some(now_ms + self.random.u64(100..40_000));
-            }
-            Disaster::Crash | Disaster::Pause => {}
-            Disaster::Rebalance => self.network.rebalance(self.groups.of(kind)),
-            Disaster::ExpireSession => self.network.expire_session(pod),
-            Disaster::Outage => self.network.outage(self.random.u64(500..30_000)),
-            Disaster::StallStore => self.network.stall_store(self.random.u64(500..30_000)),
-            Disaster::JumpClock => {
-                self.network.jump_clock(self.random.i64(-60_000..60_000), self.random.bool())
-            }
-            Disaster::LeapDays => {
-                let days = *self.random.choice(&[1, 1, 7]).unwrap_or(&1);
-                let by_ms = days * DAY_MS + self.random.i64(-60_000..60_000);
-                self.network.jump_clock(by_ms, self.random.bool());
-            }
-            Disaster::Silence => self.clients.fall_silent(now_ms + self.random.u64(1_000..40_000)),
-            Disaster::Fence => {
-                let life = self.random.u64(1..=self.lives.max(1)) as u32;
-                self.network.fence(&producer_name(&self.plan, kind, pod, life));
-            }
+    /// When something happens to machines or servers next.
+    fn next_act_ms(&self) -> u64 {
+        match &self.script {
+            Some(script) => script.front().map_or(u64::MAX, |(at_ms, _)| *at_ms),
+            None => self.next_disaster_ms,
         }
     }
 
-    fn violation(&self, what: String) -> Violation {
+    fn act(&mut self, now_ms: u64) {
+        if self.script.is_some() {
+            while self.next_act_ms() <= now_ms {
+                let due = self.script.as_mut().and_then(VecDeque::pop_front);
+                due.into_iter().for_each(|(_, act)| self.perform(act));
+            }
+            return;
+        }
+        self.next_disaster_ms = now_ms + self.random.u64(2_000..self.plan.disaster_ms);
+        if let Some(act) = self.draw_act() {
+            if let Some(acts) = &mut self.acts {
+                acts.push((now_ms, act.clone()));
+            }
+            self.perform(act);
+        }
+    }
+
+    fn violation(&self, mut what: String) -> Violation {
+        if what.len() > WHAT_BYTES_MAX {
+            let end = (0..=WHAT_BYTES_MAX).rev().find(|at| what.is_char_boundary(*at));
+            what.truncate(end.unwrap_or(0));
+            what.push('…');
+        }
         let (seed, at_ms, step) = (self.plan.seed, self.network.now_ms(), self.network.steps());
         Violation { seed, at_ms, step, what }
     }
@@ -426,7 +452,10 @@ impl World {
             rows_read: self.checks.rows_read(),
             restores: self.restores + self.machines.iter().map(Machine::restores).sum::<u64>(),
             lives: self.lives,
+            recovery_ms: self.recovery.as_ref().and_then(|recovery| recovery.took_ms).unwrap_or(0),
             digest: self.network.transcript().digest(),
+            struck: self.network.faults().counts().map(|(_, count)| count).collect(),
+            coverage: self.network.faults().coverage().clone(),
         }
     }
 

@@ -57,17 +57,36 @@ impl Network {
             return self.transcript.line(format_args!("{now_ms} pod-{} dropped", call.from.pod.0));
         }
         let refusal = if call.mute { None } else { self.refusal(&call) };
+        self.caller = Some(call.from.pod);
         let verdict = match refusal {
             _ if self.is_down() => Verdict::Again,
             Some(failure) => Verdict::Answer(Answer::Failed(failure)),
-            None => self.broker.handle(now_ms, &mut call.request),
+            None => self.handle(&mut call),
         };
         self.transcript.line(format_args!("{now_ms} broker {call} {verdict:?}"));
         self.carry_out_effects();
+        self.caller = None;
         match verdict {
             Verdict::Again => self.again(call),
             Verdict::Answer(answer) => self.answer(call, answer),
         }
+    }
+
+    /// The broker carries out a request, or the same request twice: a client's own retry, which comes before
+    /// anything else of that client. What was produced or joined twice is recognised.
+    fn handle(&mut self, call: &mut Call) -> Verdict {
+        let now_ms = self.now_ms();
+        let recognised = matches!(call.request, Request::Produce { .. } | Request::Join { .. });
+        let twice = !call.mute && !recognised && self.strikes(call.from.pod, Fault::CallTwice);
+        let mut verdict = self.broker.handle(now_ms, &mut call.request);
+        if twice && matches!(verdict, Verdict::Answer(_)) {
+            verdict = self.broker.handle(now_ms, &mut call.request);
+        }
+        let committed = matches!(call.request, Request::EndTransaction { commit: true, .. });
+        if committed && !call.mute && verdict == Verdict::Answer(Answer::Done) {
+            self.pods[call.from.pod.0 as usize].doing.decided();
+        }
+        verdict
     }
 
     /// A `Fetch` that replaces another one may be followed by what the older one had read already.
@@ -78,7 +97,7 @@ impl Network {
     ) -> Option<(PartitionId, FetchId, Offset)> {
         let LogCommand::Fetch { partition, .. } = command else { return None };
         let (fetch, position) = self.pods[pod.0 as usize].member.position(*partition)?;
-        let strikes = self.faults.strikes(&mut self.random, pod, Fault::StaleChunk);
+        let strikes = self.strikes(pod, Fault::StaleChunk);
         // What the client had read ahead begins a little before where the engine last read.
         strikes.then(|| (*partition, fetch, (position - 10).max(0)))
     }
@@ -88,7 +107,7 @@ impl Network {
         if !matches!(command, LogCommand::Transact(_)) {
             return;
         }
-        if self.faults.strikes(&mut self.random, pod, Fault::ProducerFenced) {
+        if self.strikes(pod, Fault::ProducerFenced) {
             let name = self.pods[pod.0 as usize].member.name().to_owned();
             self.take_name(&name);
         }
@@ -126,13 +145,23 @@ impl Network {
             return;
         }
         let may_fail = !matches!(tag, Tag::Leave);
-        if may_fail && self.faults.strikes(&mut self.random, from.pod, Fault::AnswerLost) {
+        if may_fail && self.strikes(from.pod, Fault::AnswerLost) {
             let answer = Answer::Failed(Failure::TimedOut);
             return self.schedule.at(deadline_ms, Event::Answer { to: from, tag, answer });
         }
         let mut at_ms = self.after(&self.settings.broker_ms.clone());
-        if may_fail && self.faults.strikes(&mut self.random, from.pod, Fault::AnswerLate) {
+        if may_fail && self.strikes(from.pod, Fault::AnswerLate) {
             at_ms += self.random.u64(200..=self.settings.call_ms + 500);
+        }
+        let by_request = matches!(
+            tag,
+            Tag::Describe(_) | Tag::Offsets(_) | Tag::Bounds(_) | Tag::Members(_) | Tag::Fence(..)
+        );
+        // Answers that belong to no request of their own come once, as the log's contract has it.
+        if (by_request || matches!(tag, Tag::Beacon(_))) && self.strikes(from.pod, Fault::AnswerTwice) {
+            let again_ms = at_ms + self.random.u64(0..=self.settings.call_ms);
+            let (tag, answer) = (tag.clone(), answer.clone());
+            self.schedule.at(again_ms, Event::Answer { to: from, tag, answer });
         }
         let answer = if at_ms > deadline_ms { Answer::Failed(Failure::TimedOut) } else { answer };
         self.schedule.at(at_ms.min(deadline_ms), Event::Answer { to: from, tag, answer });
@@ -146,7 +175,7 @@ impl Network {
     /// Whether the call gets lost or is late.
     fn loss(&mut self, call: &Call) -> Option<Loss> {
         let pod = call.from.pod;
-        let mut strikes = |fault| self.faults.strikes(&mut self.random, pod, fault);
+        let mut strikes = |fault| self.strikes(pod, fault);
         match (&call.tag, &call.request) {
             (Tag::Join | Tag::Leave, _) => None,
             (Tag::Beacon(_), _) if strikes(Fault::BeaconLost) => Some(Loss::Never),
@@ -167,7 +196,7 @@ impl Network {
     /// Whether the broker refuses the call out of its own mood.
     fn refusal(&mut self, call: &Call) -> Option<Failure> {
         let pod = call.from.pod;
-        let mut strikes = |fault| self.faults.strikes(&mut self.random, pod, fault);
+        let mut strikes = |fault| self.strikes(pod, fault);
         match &call.request {
             Request::Produce { .. } if strikes(Fault::ProduceRefused) => {
                 Some(Failure::Abortable("the broker refused to append".into()))

@@ -6,6 +6,7 @@ use crate::{
     sim::{
         Fault, Origin, PodId, SimMember,
         log::{Answer, GroupNo, group::MemberNo},
+        step::Doing,
     },
     topology::Topic,
 };
@@ -28,6 +29,8 @@ impl Network {
             held: Vec::new(),
             paused_ms: 0,
             unproved: false,
+            doing: Doing::default(),
+            partly: 0,
         });
         pod
     }
@@ -43,6 +46,8 @@ impl Network {
             state.joined = None;
             state.timer_ms = None;
             state.unproved = false;
+            state.doing = Doing::begun();
+            state.partly = 0;
             state.held.clear();
             let at = Origin { pod, incarnation: state.incarnation };
             state.member = SimMember::new(state.group, state.input, at, call_ms);
@@ -54,7 +59,7 @@ impl Network {
     /// Ends a pod's life without a word to anybody.
     pub fn crash(&mut self, pod: PodId) {
         if self.pods[pod.0 as usize].life != Life::Down {
-            self.faults.note(Fault::PodCrashed);
+            self.befall_one(Fault::PodCrashed, pod);
             self.note(pod, "crashes");
             self.fall_silent(pod);
             let state = &mut self.pods[pod.0 as usize];
@@ -75,7 +80,7 @@ impl Network {
     /// Stops a pod where it is, as `SIGSTOP` does.
     pub fn pause(&mut self, pod: PodId) {
         if self.pods[pod.0 as usize].life == Life::Running {
-            self.faults.note(Fault::PodPaused);
+            self.befall_one(Fault::PodPaused, pod);
             self.note(pod, "pauses");
             self.fall_silent(pod);
             let now_ms = self.now_ms();
@@ -129,38 +134,38 @@ impl Network {
 
     /// The group rebalances though nobody came or went.
     pub fn rebalance(&mut self, group: GroupNo) {
-        self.faults.note(Fault::Rebalance);
+        self.befall(Fault::Rebalance, |pod| pod.group == group);
         self.broker.with_group(group, |state, effects| state.rebalance(effects));
         self.carry_out_effects();
     }
 
     /// From now on and for so long the broker answers nobody and does nothing.
     pub fn outage(&mut self, for_ms: u64) {
-        self.faults.note(Fault::Outage);
+        self.befall(Fault::Outage, |_| true);
         self.down_until_ms = self.down_until_ms.max(self.now_ms() + for_ms);
     }
 
     /// From now on and for so long the store does nothing.
     pub fn stall_store(&mut self, for_ms: u64) {
-        self.faults.note(Fault::StoreStalled);
+        self.befall(Fault::StoreStalled, |_| true);
         self.store_stalled_until_ms = self.store_stalled_until_ms.max(self.now_ms() + for_ms);
     }
 
     /// The broker's clock jumps; where `may_step_back`, record times of a partition may decrease from now on.
     pub fn jump_clock(&mut self, by_ms: i64, may_step_back: bool) {
-        self.faults.note(Fault::ClockJump);
+        self.befall(Fault::ClockJump, |_| true);
         self.broker.jump_clock(by_ms, may_step_back);
     }
 
     /// Retention removes what is below `first`.
     pub fn trim(&mut self, topic: Topic, partition: PartitionId, first: i64) {
-        self.faults.note(Fault::Trimmed);
+        self.befall(Fault::Trimmed, |pod| pod.input == topic);
         self.broker.trim(topic, partition, first);
     }
 
     /// Somebody else opens a producer of this name, which fences the one that has it.
     pub fn fence(&mut self, name: &str) {
-        self.faults.note(Fault::ProducerFenced);
+        self.befall(Fault::ProducerFenced, |pod| pod.member.name() == name);
         self.take_name(name);
     }
 
@@ -174,6 +179,21 @@ impl Network {
     ) -> Result<(), String> {
         let refused = |refusal| format!("producer '{name}': {refusal:?}");
         self.with_broker(|broker, now_ms| broker.hold(now_ms, name, group, offset)).map_err(refused)
+    }
+
+    /// Something that a world brings about meets the pods that read `topic`, or all.
+    pub fn bring_about(&mut self, fault: Fault, topic: Option<Topic>) {
+        self.befall(fault, |pod| topic.is_none_or(|topic| pod.input == topic));
+    }
+
+    /// Something that a world brings about meets one pod.
+    pub fn bring_about_at(&mut self, fault: Fault, pod: PodId) {
+        self.befall_one(fault, pod);
+    }
+
+    /// Whether the pod's machine dies after the output that was just made; then, for how long it is down.
+    pub fn dies_between_outputs(&mut self, pod: PodId) -> Option<u64> {
+        self.strikes(pod, Fault::CrashBetweenOutputs).then(|| self.random.u64(100..15_000))
     }
 
     pub(super) fn take_name(&mut self, name: &str) {
@@ -197,14 +217,14 @@ impl Network {
 
     pub(super) fn silence_over(&mut self, group: GroupNo, member: MemberNo, silence: u64) {
         if self.broker.with_group(group, |state, effects| state.silence_due(member, silence, effects)) {
-            self.faults.note(Fault::SessionExpired);
+            self.befall(Fault::SessionExpired, |pod| pod.joined == Some(member) && pod.group == group);
             self.carry_out_effects();
         }
     }
 
     fn expire(&mut self, group: GroupNo, member: MemberNo) {
         if self.broker.with_group(group, |state, effects| state.expire(member, effects)) {
-            self.faults.note(Fault::SessionExpired);
+            self.befall(Fault::SessionExpired, |pod| pod.joined == Some(member) && pod.group == group);
             self.carry_out_effects();
         }
     }

@@ -18,6 +18,9 @@ pub(super) struct StoreCall {
     mute: bool,
 }
 
+/// Writes that are struck together.
+const PARTLY_WRITES: u8 = 4;
+
 impl Network {
     /// Takes a command of the pod's engine for its store.
     pub fn submit_store(&mut self, pod: PodId, command: StoreCommand) {
@@ -26,6 +29,7 @@ impl Network {
         }
         let now_ms = self.now_ms();
         self.transcript.line(format_args!("{now_ms} pod-{} > {}", pod.0, Described(&command)));
+        self.pods[pod.0 as usize].doing.store_command(&command);
         if let StoreCommand::Write { batch, .. } = &command
             && self.pods[pod.0 as usize].unproved
             && batch.table.name != OWNERS.name
@@ -36,20 +40,42 @@ impl Network {
         let mut call = StoreCall { from, command, deadline_ms, mute: false };
         let request = call.request();
         let arrival_ms = self.after(&self.settings.store_ms.clone());
-        let mut strikes = |fault| self.faults.strikes(&mut self.random, pod, fault);
-        if strikes(Fault::StoreRefused) {
+        if self.strikes(pod, Fault::StoreRefused) {
             return self.store_fails(from, request, arrival_ms, "the store is overloaded");
         }
-        if strikes(Fault::StoreLost) {
+        if self.strikes(pod, Fault::StoreLost) {
             return self.store_fails(from, request, deadline_ms, "the store did not answer in time");
         }
-        if strikes(Fault::StoreLate) {
+        if self.applies_partly(pod, &call.command) {
+            self.store_fails(from, request, deadline_ms, "the store did not answer in time");
+            call.mute = true;
+            if self.random.bool() {
+                return;
+            }
+        } else if self.strikes(pod, Fault::StoreLate) {
             self.store_fails(from, request, deadline_ms, "the store did not answer in time");
             call.mute = true;
             let late_ms = now_ms + self.random.u64(1..=3 * self.settings.store_call_ms);
             return self.schedule.at(late_ms, Event::StoreArrive(call));
         }
         self.schedule.at(arrival_ms, Event::StoreArrive(call));
+    }
+
+    /// Whether this write is one of several of which the store applies some.
+    fn applies_partly(&mut self, pod: PodId, command: &StoreCommand) -> bool {
+        if !matches!(command, StoreCommand::Write { .. }) {
+            return false;
+        }
+        let partly = &mut self.pods[pod.0 as usize].partly;
+        if *partly > 0 {
+            *partly -= 1;
+            return true;
+        }
+        let strikes = self.strikes(pod, Fault::StorePartly);
+        if strikes {
+            self.pods[pod.0 as usize].partly = PARTLY_WRITES - 1;
+        }
+        strikes
     }
 
     pub(super) fn store_arrive(&mut self, mut call: StoreCall) {

@@ -24,6 +24,8 @@ pub enum Disaster {
     JumpClock,
     /// The broker's clock goes forward by a day or more: inbox windows roll, ids may be used again.
     LeapDays,
+    /// The wall clock of a machine.
+    JumpPodClock,
     /// The producers are cut off.
     Silence,
     /// Somebody opens a producer under a member's name.
@@ -31,7 +33,7 @@ pub enum Disaster {
 }
 
 impl Disaster {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Crash,
         Self::Pause,
         Self::Rebalance,
@@ -40,6 +42,7 @@ impl Disaster {
         Self::StallStore,
         Self::JumpClock,
         Self::LeapDays,
+        Self::JumpPodClock,
         Self::Silence,
         Self::Fence,
     ];
@@ -66,6 +69,8 @@ pub struct ChatPlan {
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub seed: u64,
+    /// From which the network draws how long things take.
+    pub delays: u64,
     pub topology: Arc<Topology>,
     pub machines: usize,
     pub users: u32,
@@ -91,6 +96,13 @@ pub struct Plan {
     pub rates: Vec<(Fault, u32)>,
     /// Of a thousand records, how many are garbage, misplaced or repeated.
     pub oddities_per_mille: u32,
+    /// Some clients write a later version of the formats, and so does one machine's worker.
+    pub newer_clients: bool,
+    pub newer_machine: Option<usize>,
+    /// All sessions are over at the end; otherwise they live.
+    pub ends_sessions: bool,
+    /// At the end somebody meddles with offsets and logs.
+    pub meddles: bool,
 }
 
 impl Plan {
@@ -98,7 +110,7 @@ impl Plan {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed);
-        let partitions = *random.choice(&[1, 2, 3, 4, 8]).unwrap_or(&1);
+        let partitions = *random.choice(&[1, 2, 3, 4, 4, 8, 16]).unwrap_or(&1);
         let buckets = partitions * random.u32(1..=3);
         let some = |random: &mut Rng, share: u32| random.u32(0..100) < share;
         let disasters = Disaster::ALL.into_iter().filter(|_| some(&mut random, 50)).collect();
@@ -106,13 +118,13 @@ impl Plan {
             .into_iter()
             .filter(|fault| fault.strikes_calls())
             .map(|fault| (fault, if some(&mut random, 40) { random.u32(50..5_000) } else { 0 }))
-            // Fetches are few.
-            .map(|(fault, rate)| (fault, if fault == Fault::StaleChunk { 40 * rate } else { rate }))
+            .map(|(fault, rate)| (fault, by_occasions(fault, rate)))
             .collect();
         let mut plan = Self {
             seed,
+            delays: seed,
             topology: Arc::new(Topology::uniform(partitions, buckets)),
-            machines: random.usize(1..=4),
+            machines: random.usize(1..=5),
             users: *random.choice(&[1, 5, 5, 30, 100]).unwrap_or(&1),
             beat_ms: random.u64(1_000..4_000),
             chat: ChatPlan::draw(&mut random),
@@ -135,9 +147,15 @@ impl Plan {
             disasters,
             rates,
             oddities_per_mille: if some(&mut random, 50) { random.u32(1..100) } else { 0 },
+            newer_clients: some(&mut random, 30),
+            newer_machine: if some(&mut random, 30) { Some(random.usize(0..2)) } else { None },
+            ends_sessions: seed.is_multiple_of(2),
+            meddles: seed.is_multiple_of(4),
         };
         if some(&mut random, 20) {
             plan.be_patient(&mut random);
+        } else if random.u32(0..200) == 0 {
+            plan.be_large(&mut random);
         }
         if some(&mut random, 30) {
             // A store so slow that several batches are under way, in which little may wait.
@@ -148,6 +166,22 @@ impl Plan {
             plan.longer_lease_ms = random.i64(1..10) * 1_000;
         }
         plan
+    }
+
+    /// Many users who beat as seldom as they do for real.
+    fn be_large(&mut self, random: &mut Rng) {
+        self.users = *random.choice(&[300, 300, 300, 1_000, 5_000]).unwrap_or(&300);
+        self.beat_ms = random.u64(20_000..30_000);
+        self.parameters.lease_ms = random.i64(60..=90) * 1_000;
+    }
+
+    /// The same deployment, to which nothing happens by itself.
+    #[must_use]
+    pub fn without_events(mut self) -> Self {
+        self.disasters.clear();
+        self.rates.clear();
+        self.oddities_per_mille = 0;
+        self
     }
 
     /// A broker that keeps transactions open for longer than the run: what a dead pod left open must be
@@ -162,6 +196,16 @@ impl Plan {
         self.disasters = vec![Disaster::Crash, Disaster::Crash, Disaster::Rebalance];
         self.disaster_ms = random.u64(3_000..8_000);
         self.rates.clear();
+    }
+}
+
+/// A fault whose occasions are few strikes more of them, and one that costs much strikes fewer.
+fn by_occasions(fault: Fault, rate: u32) -> u32 {
+    match fault {
+        Fault::StaleChunk => 40 * rate,
+        Fault::CrashBetweenOutputs => rate / 20,
+        Fault::RangeRefused => rate / 4,
+        _ => rate,
     }
 }
 

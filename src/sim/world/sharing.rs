@@ -11,7 +11,7 @@ const TIMES: usize = 3;
 impl World {
     /// Nothing else is wrong meanwhile.
     pub(super) fn share_a_name(&mut self) -> Result<(), Violation> {
-        let index = self.random.usize(0..self.machines.len());
+        let index = self.endings.usize(0..self.machines.len());
         // Presence commits without clients: beacons are enough.
         let member = &self.machines[index].members[ProcessorKind::Presence as usize];
         let (pod, engine) = (member.pod, member.engine.as_ref());

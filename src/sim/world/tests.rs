@@ -26,3 +26,15 @@ fn no_seed_breaks_an_invariant() {
     );
     assert!(sum.messages > 1_000 && sum.entries > 5_000 && sum.rows_read > 10_000, "vacuous: {sum:?}");
 }
+
+#[test]
+fn a_deployment_that_does_not_recover_in_time_is_seen() {
+    let plan = Plan { faulty_ms: 20_000, disasters: Vec::new(), rates: Vec::new(), ..Plan::draw(2) };
+    let mut world = World::new(plan, Keep::Nothing);
+    while world.network.now_ms() < 15_000 {
+        world.advance(false).unwrap_or_else(|violation| panic!("{violation}"));
+    }
+    world.network.stall_store(100_000);
+    let violation = world.play().err().unwrap_or_else(|| panic!("nothing was seen"));
+    assert!(violation.what.contains("are not out"), "{violation}");
+}

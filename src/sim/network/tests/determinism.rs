@@ -108,5 +108,7 @@ fn in_turmoil_every_fault_of_the_log_strikes() {
         .map(|(fault, _)| fault)
         .collect();
     // These happen by a method that the turmoil does not call.
-    assert_eq!(quiet, [Fault::Rebalance, Fault::ClockJump, Fault::Trimmed]);
+    let by_a_world: Vec<_> = Fault::ALL.into_iter().skip(Fault::CrashBetweenOutputs as usize).collect();
+    let others: Vec<_> = quiet.iter().copied().filter(|fault| !by_a_world.contains(fault)).collect();
+    assert_eq!(others, [Fault::Rebalance, Fault::ClockJump, Fault::Trimmed]);
 }

@@ -8,6 +8,7 @@ use fastrand::Rng;
 
 use super::{
     super::{
+        newer::with_more,
         oracle::letters::FAKE,
         plan::{ChatPlan, Plan},
     },
@@ -15,15 +16,17 @@ use super::{
     sends::{Change, Message, Send, faulty_receipt, faulty_send, garbage, receipt},
 };
 use crate::{
-    limits::INLINE_BODY_BYTES,
+    limits::{INLINE_BODY_BYTES, SEND_BYTES_MAX},
     log::{Header, PartitionId},
     processor::FORWARDED,
-    sim::log::partition::Content,
+    sim::{Fault, log::partition::Content},
     topology::{Topic, Topology},
 };
 
 /// Messages of a burst, and the bytes of each: more than a record of deliveries holds.
 const BURST: usize = 10;
+/// Of a record that the log takes and no dead letter can carry whole.
+const LARGE_BYTES: usize = 1_000_000;
 const BURST_BODY_BYTES: usize = 60 * 1024;
 /// Recipients that are no ids.
 const UNUSABLE: [&str; 4] = [r#""a/b""#, "5", r#""""#, "null"];
@@ -34,6 +37,7 @@ pub struct Chat {
     topology: Arc<Topology>,
     plan: ChatPlan,
     oddities_per_mille: u32,
+    newer: bool,
     /// Groups first.
     conversations: Vec<String>,
     /// What was sent, to be sent again.
@@ -60,6 +64,7 @@ impl Chat {
             topology: Arc::clone(&plan.topology),
             plan: chat,
             oddities_per_mille: plan.oddities_per_mille,
+            newer: plan.newer_clients,
             conversations,
             history: Vec::new(),
             founded: 0,
@@ -95,6 +100,7 @@ impl Chat {
             }
             600..=719 => {
                 if let Some(send) = self.earlier() {
+                    wire.note(Fault::Repeated, Topic::Sends);
                     self.send(&send, wire);
                 }
             }
@@ -224,26 +230,36 @@ impl Chat {
     fn send(&mut self, send: &Send, wire: &mut Wire<'_>) {
         let conversation = send.conversation();
         let partition = self.topology.place(Topic::Sends, conversation.as_bytes());
-        let value = send.to_json(&mut self.random);
-        wire.send(Topic::Sends, partition, content(conversation, value));
+        let mut content = content(conversation, send.to_json(&mut self.random));
+        if self.newer
+            && self.random.u32(0..8) == 0
+            && let Some(newer) = content.value.as_deref().and_then(with_more)
+        {
+            wire.note(Fault::NewerFormat, Topic::Sends);
+            content.value = Some(newer);
+        }
+        wire.send(Topic::Sends, partition, content);
     }
 
     /// Garbage, faulty or misplaced records.
     fn send_oddity(&mut self, wire: &mut Wire<'_>) {
         let partition = self.any_partition();
         let user = format!("user-{}", self.random.u32(0..self.plan.users));
-        match self.random.u32(0..8) {
+        match self.random.u32(0..9) {
             0..=2 => {
+                wire.note(Fault::Garbage, Topic::Sends);
                 let message = self.message();
                 let value = Some(faulty_send(&mut self.random, message).into());
                 let key = self.random.bool().then(|| Bytes::from(user));
                 wire.send(Topic::Sends, partition, Content { key, value, headers: Vec::new() });
             }
             3 => {
+                wire.note(Fault::Garbage, Topic::Receipts);
                 let value = Some(faulty_receipt(&mut self.random, &user).into());
                 wire.send(Topic::Receipts, partition, Content { key: None, value, headers: Vec::new() });
             }
             4 => {
+                wire.note(Fault::Misrouted, Topic::Sends);
                 let message = Send::Message(self.message());
                 let mut content = content(message.conversation(), message.to_json(&mut self.random));
                 // As if it had been forwarded already: where it does not belong it is refused.
@@ -255,12 +271,21 @@ impl Chat {
                 wire.send(Topic::Sends, partition, content);
             }
             5 => {
+                wire.note(Fault::Misrouted, Topic::Receipts);
                 let value = receipt(&user, Some(self.last_id as i64), None);
                 wire.send(Topic::Receipts, partition, content(&user, value));
             }
             6 => {
+                wire.note(Fault::Garbage, Topic::Deliveries);
                 let value = Some(garbage(&mut self.random).into());
                 wire.send(Topic::Deliveries, partition, Content { key: None, value, headers: Vec::new() });
+            }
+            7 => {
+                wire.note(Fault::Oversize, Topic::Sends);
+                let mut message = self.message();
+                let bytes = *self.random.choice(&[SEND_BYTES_MAX, LARGE_BYTES]).unwrap_or(&0);
+                message.body = format!("\"{}\"", "o".repeat(bytes));
+                self.send(&Send::Message(message), wire);
             }
             _ => {
                 let topic = *self.random.choice(&[Topic::Sends, Topic::Receipts]).unwrap_or(&Topic::Sends);

@@ -11,14 +11,18 @@ use std::{
 use bytes::Bytes;
 use fastrand::Rng;
 
-use super::{super::plan::Plan, Wire};
+use super::{
+    super::{newer::with_more, plan::Plan},
+    Wire,
+};
 use crate::{
+    limits::HEARTBEAT_BYTES_MAX,
     log::PartitionId,
     record::{
         beacon::{Parameters, encode_beacon},
         heartbeats::{Beat, Choice, End, Field, Input, StatusChoice, encode},
     },
-    sim::log::partition::Content,
+    sim::{Fault, log::partition::Content},
     topology::{Topic, Topology},
 };
 
@@ -26,6 +30,8 @@ const SESSIONS: u32 = 3;
 const GATEWAYS: u32 = 3;
 /// Records that are kept to be sent again.
 const SENT_KEPT: usize = 100;
+/// Of a record that the log takes and no dead letter can carry whole.
+const LARGE_BYTES: usize = 1_000_000;
 
 /// All sessions of a deployment.
 pub struct Heartbeats {
@@ -37,6 +43,9 @@ pub struct Heartbeats {
     queue: BinaryHeap<Reverse<(u64, u32)>>,
     /// Records that may be sent again.
     sent: VecDeque<(PartitionId, Content)>,
+    /// Records that are on their way for longer than those that follow, and until when.
+    late: Vec<(u64, PartitionId, Content)>,
+    newer: bool,
 }
 
 struct Session {
@@ -71,20 +80,26 @@ impl Heartbeats {
             sessions,
             queue,
             sent: VecDeque::new(),
+            late: Vec::new(),
+            newer: plan.newer_clients,
         }
     }
 
     /// When the next client does something.
     #[must_use]
     pub fn next_ms(&self) -> u64 {
-        match self.queue.peek() {
-            Some(Reverse((at_ms, _))) => *at_ms,
-            None => u64::MAX,
-        }
+        let late_ms = self.late.iter().map(|(at_ms, ..)| *at_ms).min().unwrap_or(u64::MAX);
+        self.queue.peek().map_or(late_ms, |Reverse((at_ms, _))| late_ms.min(*at_ms))
     }
 
     /// Lets every client act whose time has come.
     pub(super) fn act(&mut self, now_ms: u64, wire: &mut Wire<'_>) {
+        for (_, partition, content) in
+            self.late.extract_if(.., |(at_ms, ..)| *at_ms <= now_ms).collect::<Vec<_>>()
+        {
+            wire.note(Fault::Late, Topic::Heartbeats);
+            self.send(partition, content, wire);
+        }
         while let Some(Reverse((at_ms, index))) = self.queue.peek().copied()
             && at_ms <= now_ms
         {
@@ -196,12 +211,14 @@ impl Heartbeats {
     fn send_oddity(&mut self, now_ms: u64, wire: &mut Wire<'_>) {
         let partitions = self.topology.partitions(Topic::Heartbeats);
         let partition = self.random.u32(0..partitions);
-        match self.random.u32(0..7) {
+        match self.random.u32(0..10) {
             0 => {
+                wire.note(Fault::Garbage, Topic::Heartbeats);
                 let bytes: Vec<u8> = (0..self.random.usize(0..80)).map(|_| self.random.u8(..)).collect();
                 self.send(partition, Content { value: Some(bytes.into()), ..Content::default() }, wire);
             }
             1 => {
+                wire.note(Fault::Misrouted, Topic::Heartbeats);
                 let index = self.random.usize(0..self.sessions.len());
                 let session = &mut self.sessions[index];
                 session.counter += 1;
@@ -211,6 +228,7 @@ impl Heartbeats {
             }
             2..=4 => {
                 if let Some((partition, content)) = self.random.choice(&self.sent).cloned() {
+                    wire.note(Fault::Repeated, Topic::Heartbeats);
                     self.send(partition, content, wire);
                 }
             }
@@ -220,15 +238,51 @@ impl Heartbeats {
                 let value = encode_beacon("another.group", "elsewhere.1", now_ms as i64, &parameters);
                 self.send(partition, Content { value: Some(value), ..Content::default() }, wire);
             }
-            _ => self.send(partition, Content::default(), wire),
+            6 => self.send_faulty(now_ms, wire),
+            7 | 8 => {
+                let session = self.random.usize(0..self.sessions.len());
+                let session = &mut self.sessions[session];
+                session.counter += 1;
+                let value = Bytes::from(beat(session, Some(&mut self.random), now_ms));
+                let key = Bytes::from(session.user.clone());
+                let partition = self.topology.place(Topic::Heartbeats, &key);
+                let late_ms = now_ms + self.random.u64(2_000..30_000);
+                let content = Content { key: Some(key), value: Some(value), headers: Vec::new() };
+                self.late.push((late_ms, partition, content));
+            }
+            _ => {
+                wire.note(Fault::Garbage, Topic::Heartbeats);
+                self.send(partition, Content::default(), wire);
+            }
         }
+    }
+
+    /// A beat that is too large, or of a version that nobody knows.
+    fn send_faulty(&mut self, now_ms: u64, wire: &mut Wire<'_>) {
+        let index = self.random.usize(0..self.sessions.len());
+        let session = &mut self.sessions[index];
+        session.counter += 1;
+        let value = beat(session, Some(&mut self.random), now_ms);
+        let value = if self.random.bool() {
+            wire.note(Fault::Oversize, Topic::Heartbeats);
+            let spaces = vec![b' '; *self.random.choice(&[HEARTBEAT_BYTES_MAX, LARGE_BYTES]).unwrap_or(&0)];
+            [&spaces, value.as_slice()].concat()
+        } else {
+            wire.note(Fault::NewerFormat, Topic::Heartbeats);
+            String::from_utf8_lossy(&value).replacen("\"v\":1", "\"v\":2", 1).into_bytes()
+        };
+        self.send_for(index as u32, &value, wire);
     }
 
     fn send_for(&mut self, index: u32, value: &[u8], wire: &mut Wire<'_>) {
         let key = Bytes::from(self.sessions[index as usize].user.clone());
         let partition = self.topology.place(Topic::Heartbeats, &key);
-        let content =
-            Content { key: Some(key), value: Some(Bytes::copy_from_slice(value)), headers: Vec::new() };
+        let newer = if self.newer && self.random.u32(0..8) == 0 { with_more(value) } else { None };
+        if newer.is_some() {
+            wire.note(Fault::NewerFormat, Topic::Heartbeats);
+        }
+        let value = newer.unwrap_or_else(|| Bytes::copy_from_slice(value));
+        let content = Content { key: Some(key), value: Some(value), headers: Vec::new() };
         self.sent.push_back((partition, content.clone()));
         if self.sent.len() > SENT_KEPT {
             self.sent.pop_front();

@@ -14,6 +14,9 @@ use crate::{
 /// On records of the simulator's clients that look as if they had been forwarded.
 pub const FAKE: &str = "sim.fake";
 
+/// Of an original value; the rest of a larger one is cut.
+const VALUE_BYTES_MAX: usize = 900 * 1024;
+
 /// A dead letter with the key and the value of its original.
 type Whole = (Letter, Content);
 /// By input and offset.
@@ -49,7 +52,9 @@ impl Oracle {
                     let mut from = broker.committed(input, partition, letter.offset);
                     let original = from.next().filter(|record| record.offset == letter.offset);
                     let original = original.ok_or("a dead letter of no record")?.content;
-                    let content = Content { headers: Vec::new(), ..original.clone() };
+                    let mut content = Content { headers: Vec::new(), ..original.clone() };
+                    content.value =
+                        content.value.map(|value| value.slice(..value.len().min(VALUE_BYTES_MAX)));
                     letters.insert((input, partition, letter.offset), (letter.clone(), content));
                 }
             }

@@ -1,0 +1,14 @@
+//! Cases that were found and made small, to be played for ever. Each name says what the case shows.
+
+/// The name and the text of every case of `src/sim/cases`.
+pub const KEPT: &[(&str, &str)] = &[
+    ("aborted_state_kept", include_str!("../../cases/aborted_state_kept.case")),
+    ("cursor_goes_back", include_str!("../../cases/cursor_goes_back.case")),
+    (
+        "restored_at_the_committed_position",
+        include_str!("../../cases/restored_at_the_committed_position.case"),
+    ),
+    ("sender_left_out", include_str!("../../cases/sender_left_out.case")),
+    ("tainted_producer_used_again", include_str!("../../cases/tainted_producer_used_again.case")),
+    ("unclear_commit_taken_for_one", include_str!("../../cases/unclear_commit_taken_for_one.case")),
+];
