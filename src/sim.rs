@@ -35,12 +35,13 @@ pub mod log;
 pub mod member;
 pub mod network;
 pub mod schedule;
+pub mod step;
 pub mod store;
 pub mod transcript;
 pub mod world;
 
 pub use self::{
-    fault::{Fault, Faults},
+    fault::{Fault, Faults, Strike},
     log::SimBroker,
     member::{Breach, SimMember},
     network::{Delivery, Network, PodEvent, Settings},

@@ -79,7 +79,7 @@ impl<'a> Object<'a> {
     /// Reads a value inside a record as an object, of which nothing is left to be judged but the fields
     /// themselves. `depth` counts the objects and arrays around it.
     pub(super) fn read_nested(name: &str, raw: &'a RawValue, depth: usize) -> Result<Self, Refusal> {
-        check_value(name, raw, depth)?;
+        check_value(&name, raw, depth)?;
         Self::read_part(name, raw)
     }
 
@@ -335,23 +335,32 @@ fn kind(raw: &RawValue) -> &'static str {
 }
 
 /// Judges a value of a record as deep as it goes, `depth` objects and arrays being around it.
-pub(super) fn check_value(name: &str, raw: &RawValue, depth: usize) -> Result<(), Refusal> {
+pub(super) fn check_value(name: &dyn fmt::Display, raw: &RawValue, depth: usize) -> Result<(), Refusal> {
     judge_value(name, raw, Strict { levels: JSON_DEPTH_MAX - depth, opaque: false })
 }
 
-fn judge_value(name: &str, raw: &RawValue, strict: Strict) -> Result<(), Refusal> {
+fn judge_value(name: &dyn fmt::Display, raw: &RawValue, strict: Strict) -> Result<(), Refusal> {
     let mut reader = serde_json::Deserializer::from_str(raw.get());
     strict.deserialize(&mut reader).map_err(|error| malformed(format!("{name}: {error}")))
 }
 
-/// A name from a record as messages show it: short, and without what could disturb a line of text.
-pub(super) fn shown(name: &str) -> String {
-    const CHARS_MAX: usize = 40;
-    let mut shown: String = name.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
-    if name.chars().nth(CHARS_MAX).is_some() {
-        shown.push('…');
+/// A name from a record as messages show it: short, and without what could disturb a line of text. Written
+/// only where there is a message.
+pub(super) struct Shown<'a>(&'a str);
+
+pub(super) fn shown(name: &str) -> Shown<'_> {
+    Shown(name)
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CHARS_MAX: usize = 40;
+        let shown = self.0.chars().take(CHARS_MAX).flat_map(char::escape_debug);
+        let is_cut = self.0.chars().nth(CHARS_MAX).is_some();
+        f.write_str("`")?;
+        shown.into_iter().try_for_each(|char| write!(f, "{char}"))?;
+        f.write_str(if is_cut { "…`" } else { "`" })
     }
-    format!("`{shown}`")
 }
 
 fn duplicate<'k>(names: impl Iterator<Item = &'k str>) -> Option<&'k str> {

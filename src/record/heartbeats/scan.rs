@@ -224,7 +224,7 @@ impl<'a> Scanner<'a> {
             serde_json::Deserializer::from_str(self.text.get(self.at..)?).into_iter::<&'a RawValue>();
         let raw = values.next()?.ok()?;
         self.at += values.byte_offset();
-        json::check_value("", raw, depth).ok()?;
+        json::check_value(&"", raw, depth).ok()?;
         match raw.get() {
             "null" => Some(Field::Null),
             json => (json.len() <= METADATA_BYTES_MAX).then_some(Field::Given(json)),

@@ -93,6 +93,8 @@ struct Silences<'a> {
     refused: BTreeSet<(String, String)>,
     /// Users put offline by silence, by bucket, in the window of the lease clock that is counted.
     gone: BTreeMap<u32, (i64, u64)>,
+    /// How many users a bucket has, where that was asked.
+    neighbours: BTreeMap<u32, usize>,
 }
 
 struct Silence {
@@ -119,6 +121,7 @@ impl<'a> Silences<'a> {
             public: BTreeMap::new(),
             refused: BTreeSet::new(),
             gone: BTreeMap::new(),
+            neighbours: BTreeMap::new(),
         }
     }
 
@@ -245,8 +248,9 @@ impl<'a> Silences<'a> {
         let (bucket, window) = (bucket_of(user), self.clock_ms / WINDOW_MS);
         let gone = self.gone.entry(bucket).or_insert((window, 0));
         *gone = if gone.0 == window { (window, gone.1 + 1) } else { (window, 1) };
-        let neighbours =
-            (0..self.plan.users).filter(|number| bucket_of(&format!("user-{number}")) == bucket).count();
+        let users = self.plan.users;
+        let count = || (0..users).filter(|number| bucket_of(&format!("user-{number}")) == bucket).count();
+        let neighbours = *self.neighbours.entry(bucket).or_insert_with(count);
         let most = (neighbours as u64 * SESSIONS * SHARE_PERCENT).div_ceil(100).max(FREE);
         // With a dwell those of an earlier window may be announced later.
         if self.parameters.brake && self.parameters.dwell_ms == 0 && gone.1 > most {

@@ -82,7 +82,9 @@ impl Oracle {
                     let same = |(at, known): &(Offset, Option<Cells>)| {
                         *at == origin(cells) && known.as_ref() == Some(cells)
                     };
-                    history.iter().any(same) && due.is_none_or(|(at, _)| *at <= origin(cells))
+                    let above = |(at, _): &&(Offset, _)| *at >= origin(cells);
+                    history.iter().rev().take_while(above).any(same)
+                        && due.is_none_or(|(at, _)| *at <= origin(cells))
                 }
                 // It was deleted above, or is yet to come.
                 None => {
