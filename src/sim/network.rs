@@ -547,19 +547,6 @@ impl Network {
         strikes
     }
 
-    fn befall_one(&mut self, fault: Fault, pod: PodId) {
-        self.faults.note(fault);
-        self.faults.met(fault, self.pods[pod.0 as usize].doing.steps());
-    }
-
-    /// A fault that came about, and the pods that it meets.
-    fn befall(&mut self, fault: Fault, meets: impl Fn(&Pod) -> bool) {
-        self.faults.note(fault);
-        for pod in self.pods.iter().filter(|pod| pod.life != Life::Down && meets(pod)) {
-            self.faults.met(fault, pod.doing.steps());
-        }
-    }
-
     fn is_down(&self) -> bool {
         self.now_ms() < self.down_until_ms
     }

@@ -290,8 +290,8 @@ impl Coverage {
     }
 }
 
-/// A line for each fault, a column for each step, in the order of [`Step::ALL`]; `.` cannot be reached, `0` was
-/// not.
+/// A line for each fault, a column for each step, in the order of [`Step::ALL`]; `.` cannot be reached, `0`
+/// was not.
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, step) in Step::ALL.into_iter().enumerate() {

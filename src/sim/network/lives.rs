@@ -196,6 +196,19 @@ impl Network {
         self.strikes(pod, Fault::CrashBetweenOutputs).then(|| self.random.u64(100..15_000))
     }
 
+    pub(super) fn befall_one(&mut self, fault: Fault, pod: PodId) {
+        self.faults.note(fault);
+        self.faults.met(fault, self.pods[pod.0 as usize].doing.steps());
+    }
+
+    /// A fault that came about, and the pods that it meets.
+    pub(super) fn befall(&mut self, fault: Fault, meets: impl Fn(&Pod) -> bool) {
+        self.faults.note(fault);
+        for pod in self.pods.iter().filter(|pod| pod.life != Life::Down && meets(pod)) {
+            self.faults.met(fault, pod.doing.steps());
+        }
+    }
+
     pub(super) fn take_name(&mut self, name: &str) {
         let mut request = super::Request::InitProducer { name: name.to_owned() };
         self.with_broker(|broker, now_ms| {

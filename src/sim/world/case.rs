@@ -1,5 +1,5 @@
-//! A run as a list of what happened to it: the plan, every record that a client sent, every disaster and every
-//! fault. A recorded run repeats byte for byte; with events left out it is another, smaller run.
+//! A run as a list of what happened to it: the plan, every record that a client sent, every disaster and
+//! every fault. A recorded run repeats byte for byte; with events left out it is another, smaller run.
 //!
 //! As text a case has a line for each:
 //! ```text
@@ -64,7 +64,6 @@ pub struct Case {
 
 impl Case {
     /// Plays a plan and keeps what happened to it.
-    #[must_use]
     pub fn record(plan: Plan) -> (Self, Result<Summary, Violation>) {
         let mut world = World::new(plan, Keep::Digest);
         world.record();

@@ -1,5 +1,6 @@
 //! Somebody meddles with what the groups and the log know: offsets are put back to what they were before, or
-//! removed, or the log loses what was not read. Nobody may go on from there: the rows of `progress` know better.
+//! removed, or the log loses what was not read. Nobody may go on from there: the rows of `progress` know
+//! better.
 
 use super::{Violation, World, machine::Machine};
 use crate::{

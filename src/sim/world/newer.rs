@@ -1,4 +1,5 @@
-//! Records of a later version of their formats: what a newer client or worker adds is ignored by an older one.
+//! Records of a later version of their formats: what a newer client or worker adds is ignored by an older
+//! one.
 
 use bytes::Bytes;
 
