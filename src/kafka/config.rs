@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::topology::Topic;
 
 /// Keys that would break a promise, with the promise.
-pub const REFUSED: [(&str, &str); 36] = [
+pub const REFUSED: [(&str, &str); 37] = [
     ("bootstrap.servers", "set [kafka] brokers"),
     ("metadata.broker.list", "set [kafka] brokers"),
     (
@@ -45,6 +45,7 @@ pub const REFUSED: [(&str, &str); 36] = [
     ("retries", "an append is given up by time, not by count"),
     ("message.send.max.retries", "an append is given up by time, not by count"),
     ("fetch.queue.backoff.ms", "second-long gaps open when it is large"),
+    ("delivery.report.only.error", "an append is answered by the report of its delivery"),
     ("message.max.bytes", "the topic's max.message.bytes decides what is too large"),
     ("topic.metadata.propagation.max.ms", "a missing topic must be said before the transaction times out"),
     ("log.queue", "librdkafka's log goes to the product's own"),
@@ -257,6 +258,8 @@ impl KafkaConfig {
         let timeout_ms = self.transaction_timeout.as_millis();
         config
             .set("transactional.id", name)
+            // What was delivered is said by the commit; a report for each record costs as much as the record.
+            .set("delivery.report.only.error", "true")
             .set("transaction.timeout.ms", timeout_ms.to_string())
             .set("message.timeout.ms", (timeout_ms * 3 / 4).to_string())
             .set("socket.timeout.ms", timeout_ms.to_string());
