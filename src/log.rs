@@ -61,6 +61,14 @@ pub struct Chunk {
     headers: Vec<(u32, Vec<Header>)>,
 }
 
+/// How much a chunk holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChunkSize {
+    pub records: usize,
+    /// Of keys and values.
+    pub bytes: usize,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Span {
     offset: Offset,
@@ -75,6 +83,18 @@ impl Chunk {
     #[must_use]
     pub fn new(partition: PartitionId, fetch: FetchId) -> Self {
         Self { partition, fetch, ..Self::default() }
+    }
+
+    /// With room for as much as `like` holds: polls that follow each other bring about as much.
+    #[must_use]
+    pub fn sized(partition: PartitionId, fetch: FetchId, like: ChunkSize) -> Self {
+        let (bytes, spans) = (Vec::with_capacity(like.bytes), Vec::with_capacity(like.records));
+        Self { partition, fetch, bytes, spans, headers: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn size(&self) -> ChunkSize {
+        ChunkSize { records: self.spans.len(), bytes: self.bytes.len() }
     }
 
     /// Appends a record; offsets must ascend.

@@ -8,6 +8,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    mem,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
@@ -20,7 +21,7 @@ use rdkafka::{
 };
 
 use crate::{
-    log::{Chunk, ErrorClass, FetchId, LogError, LogEvent, Offset, PartitionId},
+    log::{Chunk, ChunkSize, ErrorClass, FetchId, LogError, LogEvent, Offset, PartitionId},
     topology::Topic,
 };
 
@@ -88,6 +89,7 @@ pub fn start(
         fetches: BTreeMap::new(),
         taken: VecDeque::new(),
         polls: VecDeque::new(),
+        like: ChunkSize::default(),
     };
     let thread = thread::Builder::new()
         .name("kafka-reader".to_owned())
@@ -112,6 +114,8 @@ struct Reader {
     events: Events,
     fetches: BTreeMap<PartitionId, FetchId>,
     polls: VecDeque<Poll>,
+    /// The largest chunk of the last poll.
+    like: ChunkSize,
 }
 
 impl Reader {
@@ -238,11 +242,19 @@ impl Reader {
 
     /// Packs what is there. What is over a bound stays for the next poll; one record is always handed out.
     fn fill(&mut self, records_max: usize, bytes_max: usize) -> Vec<Chunk> {
-        let mut packed = Packed::default();
+        let mut packed = Packed { like: self.like, ..Packed::default() };
+        let chunks = self.pack(&mut packed, records_max, bytes_max);
+        let sizes = || chunks.iter().map(Chunk::size);
+        self.like.records = sizes().map(|size| size.records).max().unwrap_or(0);
+        self.like.bytes = sizes().map(|size| size.bytes).max().unwrap_or(0);
+        chunks
+    }
+
+    fn pack(&mut self, packed: &mut Packed, records_max: usize, bytes_max: usize) -> Vec<Chunk> {
         loop {
             while let Some(message) = self.taken.front() {
                 if packed.records > 0 && (packed.records >= records_max || packed.bytes >= bytes_max) {
-                    return packed.chunks;
+                    return mem::take(&mut packed.chunks);
                 }
                 if let Some(fetch) = self.fetches.get(&message.partition()) {
                     packed.push(message, *fetch);
@@ -251,7 +263,7 @@ impl Reader {
             }
             self.take(Duration::ZERO);
             if self.taken.is_empty() {
-                return packed.chunks;
+                return mem::take(&mut packed.chunks);
             }
         }
     }
@@ -271,6 +283,7 @@ impl Reader {
 #[derive(Default)]
 struct Packed {
     chunks: Vec<Chunk>,
+    like: ChunkSize,
     /// Where the last record went: records come in runs of one partition.
     last: usize,
     records: usize,
@@ -283,7 +296,7 @@ impl Packed {
         if self.chunks.get(self.last).is_none_or(|chunk| chunk.partition != partition) {
             self.last =
                 self.chunks.iter().position(|chunk| chunk.partition == partition).unwrap_or_else(|| {
-                    self.chunks.push(Chunk::new(partition, fetch));
+                    self.chunks.push(Chunk::sized(partition, fetch, self.like));
                     self.chunks.len() - 1
                 });
         }
