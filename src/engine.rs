@@ -27,7 +27,8 @@ use std::{
 };
 
 use crate::{
-    log::{AssignmentId, LogCommand, LogEvent, PartitionId, RequestId, TopicDescription},
+    limits::{POLL_BYTES_MAX, POLL_RECORDS_MAX},
+    log::{AssignmentId, Chunk, LogCommand, LogEvent, PartitionId, RequestId, TopicDescription},
     mutant::{self, Mutant},
     processor::{Fold, Retention, Setup},
     record::beacon::Parameters,
@@ -52,6 +53,10 @@ use claim::Claim;
 use opening::Opening;
 use requests::Pending;
 use stored::{Checkpointing, ProgressPace};
+
+/// What a poll brings at least where records are read that were written before.
+const BEHIND_RECORDS: usize = POLL_RECORDS_MAX / 8;
+const BEHIND_BYTES: usize = POLL_BYTES_MAX / 8;
 
 /// The time that a shell gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,6 +229,8 @@ pub struct Engine<F> {
     /// When the last transaction was sent.
     sent_ms: i64,
     polling: bool,
+    /// The last poll brought so much that the log is ahead of this engine.
+    behind: bool,
 
     /// Questions to the store that are not answered, and those to be asked again.
     pending: BTreeMap<RequestId, Pending>,
@@ -273,6 +280,7 @@ impl<F: Fold> Engine<F> {
             open_since_ms: None,
             sent_ms: now.boot_ms,
             polling: false,
+            behind: false,
             pending: BTreeMap::new(),
             retries: BTreeSet::new(),
             writing_bytes: 0,
@@ -316,6 +324,9 @@ impl<F: Fold> Engine<F> {
             LogEvent::NameFenced { name, result, .. } => self.name_fenced(&name, result),
             LogEvent::Polled { chunks } => {
                 self.polling = false;
+                let records: usize = chunks.iter().map(Chunk::len).sum();
+                let bytes: usize = chunks.iter().map(Chunk::size_bytes).sum();
+                self.behind = records >= BEHIND_RECORDS || bytes >= BEHIND_BYTES;
                 for chunk in chunks {
                     if let Some(task) = self.tasks.get_mut(&chunk.partition) {
                         task.enqueue(chunk);

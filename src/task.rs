@@ -282,7 +282,8 @@ impl<F: Fold> Task<F> {
     }
 
     /// Bytes that the open part owes to the log and to the store, what the fold holds back included.
-    fn open_bytes(&self) -> usize {
+    #[must_use]
+    pub fn open_bytes(&self) -> usize {
         self.open.size_bytes() + self.fold.held_back_bytes()
     }
 

@@ -5,8 +5,8 @@ use std::mem;
 use super::{Engine, Executor, Exit, InFlight, Leaving, Producer, Purpose, requests::Question};
 use crate::{
     limits::{
-        PART_OUTPUT_BYTES_MAX, POLL_BYTES_MAX, POLL_RECORDS_MAX, TRANSACTION_INPUT_RECORDS_MAX,
-        TRANSACTION_OUTPUT_BYTES_MAX, UNFOLDED_BYTES_MAX,
+        PART_OUTPUT_BYTES_MAX, PART_ROWS_MAX, POLL_BYTES_MAX, POLL_RECORDS_MAX,
+        TRANSACTION_INPUT_RECORDS_MAX, TRANSACTION_OUTPUT_BYTES_MAX, UNFOLDED_BYTES_MAX,
     },
     log::{
         Committed, ErrorClass, LogCommand, LogError, Member, OutRecord, PartitionId, Transaction,
@@ -27,9 +27,8 @@ const FENCED_TWICE_MS: i64 = 60_000;
 
 impl<F: Fold> Engine<F> {
     pub(super) fn fold(&mut self, executor: &impl Executor) {
-        let share = self.tasks.len().max(1);
-        let records_max = (TRANSACTION_INPUT_RECORDS_MAX / share) as u64;
-        let bytes_max = (TRANSACTION_OUTPUT_BYTES_MAX / share).min(PART_OUTPUT_BYTES_MAX);
+        let records_max = (TRANSACTION_INPUT_RECORDS_MAX / self.tasks.len().max(1)) as u64;
+        let bytes_max = self.part_bytes_max();
         let ready: Vec<_> = self.tasks.values_mut().filter(|task| task.is_ready()).collect();
         if !ready.is_empty() {
             executor.each(ready, |task: &mut Task<F>| task.fold_queued(records_max, bytes_max));
@@ -124,13 +123,26 @@ impl<F: Fold> Engine<F> {
         self.send(Purpose::Claim(partitions), vec![TransactionStep::Offsets(offsets)]);
     }
 
+    /// Bytes that one partition may bring about in a transaction.
+    fn part_bytes_max(&self) -> usize {
+        (TRANSACTION_OUTPUT_BYTES_MAX / self.tasks.len().max(1)).min(PART_OUTPUT_BYTES_MAX)
+    }
+
+    /// A batch that somebody waits for is due at once while records arrive as they are written. Behind, nobody
+    /// has it sooner by small transactions, and large ones cost less: rows of more records share a write.
     fn batch_is_due(&self) -> bool {
         let Some(since_ms) = self.open_since_ms else { return false };
         let parts = || self.tasks.values().map(|task| &task.open);
         let records: u64 = parts().map(|part| part.counts.consumed()).sum();
+        let bytes_max = self.part_bytes_max();
         self.now.boot_ms - since_ms >= self.config.pace.quiet_commit_ms
-            || self.tasks.values().any(Task::is_urgent)
             || records as usize >= TRANSACTION_INPUT_RECORDS_MAX / 2
+            || self.tasks.values().any(|task| {
+                task.is_urgent()
+                    && (!self.behind
+                        || task.open_bytes() >= bytes_max / 2
+                        || task.open.output.rows.len() >= PART_ROWS_MAX / 2)
+            })
     }
 
     fn close_batch(&mut self) {
