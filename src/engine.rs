@@ -3,8 +3,8 @@
 //! # The contract
 //! * Say what happened: [`Engine::handle_log`], [`Engine::handle_store`].
 //! * Let it work: [`Engine::turn`], after events and at the latest at [`Engine::next_wake_ms`].
-//! * Carry out what it wants: [`Engine::poll_command`] until there is none; [`Engine::exit`] says that it is
-//!   over.
+//! * Carry out what it wants: [`Engine::poll_command`] until there is none, after every turn, and before it if
+//!   more is to be read meanwhile; [`Engine::exit`] says that it is over.
 //! * Look at it: [`Engine::status`].
 //!
 //! Time comes in as [`Now`] and decides about pace only: when to send a beacon, when to take a checkpoint,
@@ -57,6 +57,8 @@ use stored::{Checkpointing, ProgressPace};
 /// What a poll brings at least where records are read that were written before.
 const BEHIND_RECORDS: usize = POLL_RECORDS_MAX / 8;
 const BEHIND_BYTES: usize = POLL_BYTES_MAX / 8;
+/// How long after such a poll that still holds: what is fetched comes in bursts.
+const BEHIND_MS: i64 = 50;
 
 /// The time that a shell gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,8 +231,8 @@ pub struct Engine<F> {
     /// When the last transaction was sent.
     sent_ms: i64,
     polling: bool,
-    /// The last poll brought so much that the log is ahead of this engine.
-    behind: bool,
+    /// A poll brought so much that the log is ahead of this engine; that is believed until then.
+    behind_until_ms: i64,
 
     /// Questions to the store that are not answered, and those to be asked again.
     pending: BTreeMap<RequestId, Pending>,
@@ -280,7 +282,7 @@ impl<F: Fold> Engine<F> {
             open_since_ms: None,
             sent_ms: now.boot_ms,
             polling: false,
-            behind: false,
+            behind_until_ms: now.boot_ms,
             pending: BTreeMap::new(),
             retries: BTreeSet::new(),
             writing_bytes: 0,
@@ -326,12 +328,15 @@ impl<F: Fold> Engine<F> {
                 self.polling = false;
                 let records: usize = chunks.iter().map(Chunk::len).sum();
                 let bytes: usize = chunks.iter().map(Chunk::size_bytes).sum();
-                self.behind = records >= BEHIND_RECORDS || bytes >= BEHIND_BYTES;
+                if records >= BEHIND_RECORDS || bytes >= BEHIND_BYTES {
+                    self.behind_until_ms = now.boot_ms + BEHIND_MS;
+                }
                 for chunk in chunks {
                     if let Some(task) = self.tasks.get_mut(&chunk.partition) {
                         task.enqueue(chunk);
                     }
                 }
+                self.poll();
             }
             LogEvent::OutOfRange { partition, fetch } => self.out_of_range(partition, fetch),
             LogEvent::TransactionEnded { id, outcome } => self.transaction_ended(id, outcome),
@@ -402,6 +407,7 @@ impl<F: Fold> Engine<F> {
     #[must_use]
     pub fn next_wake_ms(&self) -> i64 {
         let batch = self.open_since_ms.map(|since_ms| since_ms + self.config.pace.quiet_commit_ms);
+        let behind = self.open_since_ms.map(|_| self.behind_until_ms);
         let retry = self.retries.first().map(|(due_ms, _)| *due_ms);
         let claim = match &self.claim {
             Some(Claim::Waiting { until_ms }) => Some(*until_ms),
@@ -413,7 +419,7 @@ impl<F: Fold> Engine<F> {
         };
         let beacons = self.beacons.values().map(|pace| pace.next_at_ms);
         let now_ms = self.now.boot_ms;
-        let dues = [batch, retry, claim, producer].into_iter().flatten().chain(beacons);
+        let dues = [batch, behind, retry, claim, producer].into_iter().flatten().chain(beacons);
         dues.filter(|due_ms| *due_ms > now_ms).min().unwrap_or(i64::MAX).min(now_ms + 1_000)
     }
 

@@ -122,6 +122,15 @@ impl Worker {
     }
 }
 
+fn submit<F: Fold>(engine: &mut Engine<F>, log: &mut impl Log, store: &mut impl Store) {
+    while let Some(command) = engine.poll_command() {
+        match command {
+            Command::Log(command) => log.submit(command),
+            Command::Store(command) => store.submit(command),
+        }
+    }
+}
+
 fn drive<F: Fold>(mut engine: Engine<F>, mut log: impl Log, mut store: impl Store, shared: &Shared) -> Exit {
     let (begun_ms, mut status_ms) = (now().boot_ms, 0);
     let mut trouble = None;
@@ -138,13 +147,10 @@ fn drive<F: Fold>(mut engine: Engine<F>, mut log: impl Log, mut store: impl Stor
             let Some(event) = store.poll() else { break };
             engine.handle_store(event, now());
         }
+        // Before the turn, so that the next records are read while these are folded.
+        submit(&mut engine, &mut log, &mut store);
         engine.turn(now(), &Rayon);
-        while let Some(command) = engine.poll_command() {
-            match command {
-                Command::Log(command) => log.submit(command),
-                Command::Store(command) => store.submit(command),
-            }
-        }
+        submit(&mut engine, &mut log, &mut store);
         let now_ms = now().boot_ms;
         *shared.turned_ms.lock().unwrap_or_else(PoisonError::into_inner) = now_ms;
         let age = Duration::from_millis(now_ms.saturating_sub(begun_ms).unsigned_abs());

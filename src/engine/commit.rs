@@ -139,7 +139,7 @@ impl<F: Fold> Engine<F> {
             || records as usize >= TRANSACTION_INPUT_RECORDS_MAX / 2
             || self.tasks.values().any(|task| {
                 task.is_urgent()
-                    && (!self.behind
+                    && (self.now.boot_ms >= self.behind_until_ms
                         || task.open_bytes() >= bytes_max / 2
                         || task.open.output.rows.len() >= PART_ROWS_MAX / 2)
             })
