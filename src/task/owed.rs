@@ -9,6 +9,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+
 use super::Part;
 use crate::{
     effect::{Refresh, RowWrite},
@@ -182,11 +185,12 @@ fn database_batches(rows: Vec<RowWrite>) -> Vec<WriteBatch> {
         group.statements.push(statement);
     }
     let mut batches = Vec::new();
-    for WriteBatch { table, partition, statements } in groups.into_values() {
-        let mut statements = statements;
+    for mut group in groups.into_values() {
         if mutant::is(Mutant::DeleteSkippedBeforeAnInsert) {
-            skip_deletes(&mut statements);
+            skip_deletes(&mut group.statements);
         }
+        drop_superseded(&mut group);
+        let WriteBatch { table, partition, statements } = group;
         let mut batch = WriteBatch { table, partition: partition.clone(), statements: Vec::new() };
         let mut size_bytes = 0;
         for statement in statements {
@@ -218,6 +222,24 @@ fn skip_deletes(statements: &mut Vec<Statement>) {
         let is_last = last.get(&one.clustering) == index.next().as_ref();
         one.change != Change::Delete || is_last
     });
+}
+
+/// Of a row that is overwritten in place, with all of its cells, what an earlier record of the batch wrote
+/// cannot be seen. Deletes stay whatever follows; where the batch must be split all does, since what one
+/// record changed stays together.
+fn drop_superseded(batch: &mut WriteBatch) {
+    if batch.table.writing != Writing::InPlace || batch.size_bytes() > STORE_BATCH_BYTES_MAX {
+        return;
+    }
+    let WriteBatch { statements, .. } = batch;
+    let mut seen = HashSet::with_capacity_and_hasher(statements.len(), FixedState::default());
+    let mut kept = Vec::with_capacity(statements.len());
+    for Statement { clustering, change, .. } in statements.iter().rev() {
+        let is_last = matches!(change, Change::Statics(_)) || seen.insert(clustering);
+        kept.push(is_last || *change == Change::Delete);
+    }
+    drop(seen);
+    statements.retain(|_| kept.pop() == Some(true));
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 use super::harness::{BASE_US, Stage, offsets_of, values_of};
 use crate::{
-    engine::Exit,
-    log::{LogCommand, LogEvent, TransactionOutcome, TransactionStep},
+    engine::{Command, Exit},
+    limits::POLL_RECORDS_MAX,
+    log::{Chunk, LogCommand, LogEvent, TransactionOutcome, TransactionStep},
 };
 
 #[test]
@@ -63,6 +64,45 @@ fn replay_alone_needs_no_transaction() {
     stage.records(fetch, 4, &["four", "five"]);
     assert!(!stage.asks(|c| matches!(c, LogCommand::Transact(_))));
     assert_eq!(stage.writes("presence").len(), 1);
+}
+
+#[test]
+fn a_row_that_was_overwritten_within_its_batch_is_written_once() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a", "b", "a"]);
+    stage.commit();
+    let writes = stage.writes("presence");
+    let stamps: Vec<_> =
+        writes[0].statements.iter().map(|statement| statement.timestamp_us - BASE_US).collect();
+    assert_eq!(stamps, [1, 2], "the last one of each row");
+}
+
+#[test]
+fn behind_batches_are_not_closed_for_every_record_that_somebody_waits_for() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    let many = vec!["a"; POLL_RECORDS_MAX / 8];
+    stage.records(fetch, 0, &many);
+    assert!(!stage.asks(|c| matches!(c, LogCommand::Transact(_))), "more of it is on its way");
+    stage.records(fetch, many.len() as i64, &["b"]);
+    assert!(!stage.asks(|c| matches!(c, LogCommand::Transact(_))), "a small poll between large ones");
+    let due_ms = stage.engine.next_wake_ms() - stage.now.boot_ms;
+    assert!(due_ms < 250, "the engine wakes when it is no longer behind, in {due_ms} ms");
+    stage.pass(due_ms);
+    let transaction = stage.transaction();
+    assert_eq!(offsets_of(&transaction)[0].1.offset, many.len() as i64 + 1);
+}
+
+#[test]
+fn the_next_records_are_asked_for_before_the_last_ones_are_folded() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.expect_log(|command| matches!(command, LogCommand::Poll { .. }));
+    let mut chunk = Chunk::new(0, fetch);
+    chunk.push(0, 5, None, Some(b"a"), Vec::new());
+    stage.engine.handle_log(LogEvent::Polled { chunks: vec![chunk] }, stage.now);
+    assert!(matches!(stage.engine.poll_command(), Some(Command::Log(LogCommand::Poll { .. }))));
 }
 
 #[test]

@@ -64,6 +64,8 @@ impl Fold for Plain {
             return Step::Applied;
         }
         let value = record.value.map(Bytes::copy_from_slice);
+        let user = String::from_utf8_lossy(record.value.unwrap_or_default());
+        let clustering: Box<[Value]> = Box::new([Value::text(&user), Value::text("")]);
         output.publish(OutRecord {
             topic: Topic::Presence,
             partition: 0,

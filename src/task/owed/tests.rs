@@ -73,6 +73,20 @@ fn rows_of_the_first_stage_wait_for_nothing() {
 }
 
 #[test]
+fn of_a_row_the_last_statement_goes_out_and_every_delete() {
+    let mut output = Output::new(0);
+    let (delete, upsert) = (Change::Delete, Change::Upsert(vec![Value::Null; PRESENCE.cells.len()].into()));
+    let changes = [("a", &upsert), ("b", &delete), ("a", &delete), ("b", &upsert), ("c", &upsert)];
+    for (offset, (user, change)) in (0..).zip(changes) {
+        let clustering: Box<[Value]> = [Value::text(user), Value::text("")].into();
+        output.change_at(offset, &PRESENCE, [Value::Int(0)].into(), clustering, change.clone());
+    }
+    let batches = database_batches(output.rows);
+    let left: Vec<_> = batches[0].statements.iter().map(|one| (one.timestamp_us, &one.change)).collect();
+    assert_eq!(left, [(1, &delete), (2, &delete), (3, &upsert), (4, &upsert)]);
+}
+
+#[test]
 fn what_one_origin_covers_is_never_split() {
     let rows = |table: &'static Table| {
         let mut output = Output::new(0);
