@@ -126,6 +126,8 @@ impl Checkpoints {
         if self.next_at_ms == 0 {
             self.next_at_ms = now_ms + interval_ms;
         }
+        // After a stall the round goes on from now instead of catching up, when there is much else to do.
+        self.next_at_ms = self.next_at_ms.max(now_ms - interval_ms);
         let mut due = Vec::new();
         for _ in 0..buckets.len() {
             if self.next_at_ms > now_ms || due.len() == TURN_MAX {
@@ -138,8 +140,6 @@ impl Checkpoints {
                 due.push(bucket);
             }
         }
-        // After a stall the round goes on from now instead of catching up.
-        self.next_at_ms = self.next_at_ms.max(now_ms - round_ms);
         due
     }
 

@@ -95,6 +95,18 @@ fn every_bucket_has_its_turn_once_a_round() {
 }
 
 #[test]
+fn after_a_stall_the_turns_come_no_faster_than_before() {
+    let buckets = [2, 10, 18];
+    let mut checkpoints = Checkpoints::default();
+    checkpoints.due(&buckets, 1, 30_000);
+    let seen: Vec<_> = (100_000..110_000)
+        .step_by(100)
+        .flat_map(|now_ms| checkpoints.due(&buckets, now_ms, 30_000))
+        .collect();
+    assert!(seen.len() <= 4, "{seen:?} in a third of a round");
+}
+
+#[test]
 fn a_bucket_on_its_way_is_passed_over() {
     let mut checkpoints = Checkpoints::default();
     checkpoints.due(&[7], 1, 1_000);
