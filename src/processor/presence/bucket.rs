@@ -145,7 +145,7 @@ impl Bucket {
         let status_ends = one.status_ends_at_ms(parameters);
         let end = match self.people.session_extra(session).end {
             Some(end) => Some(end.due_ms),
-            None => (!one.held()).then(|| one.silent_at_ms()),
+            None => (!one.held()).then(|| self.people.silent_at_ms(session)),
         };
         let deadline = match (end, status_ends) {
             (Some(end), Some(status)) => end.min(status),

@@ -158,7 +158,7 @@ fn encode_session(people: &People, session: u32, clock: &LeaseClock, places: &[u
     let end = extra.end.filter(|_| !mutant::is(Mutant::FarewellsNotInCheckpoint));
     let metadata = extra.metadata.filter(|_| !mutant::is(Mutant::MetadataNotInCheckpoint));
     let row_s = if mutant::is(Mutant::RowTimesNotInCheckpoint) { 0 } else { one.row_s() };
-    let terms = one.terms();
+    let (terms, linked) = (one.terms(people.lease_ms(session)), people.linked(session));
     let flag = |on: bool, flag: u8| if on { flag } else { 0 };
     writer.text(people.session_id(session));
     writer.byte(
@@ -173,7 +173,7 @@ fn encode_session(people: &People, session: u32, clock: &LeaseClock, places: &[u
     writer.signed(terms.beat_time_ms - time_base_ms(clock));
     writer.unsigned(terms.lease_ms as u64);
     writer.unsigned(terms.idle_ms as u64);
-    for name in [one.device, one.gateway] {
+    for name in [linked.device, linked.gateway] {
         writer.unsigned(if name == NO_NAME { 0 } else { places[name as usize] });
     }
     writer.signed(time_base_ms(clock) / 1_000 - i64::from(row_s));

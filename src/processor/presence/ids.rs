@@ -9,12 +9,11 @@ use crate::limits::ID_BYTES_MAX;
 const INLINE_BYTES_MAX: usize = 16;
 
 /// An id, or where it is stored. Without alignment, so that it fits anywhere in a record.
+///
+/// No id has a byte 0: zeros fill up a short one, and of one that is longer they precede its length and the
+/// place on its shelf.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Id {
-    /// The id's bytes; of one that is longer the place on its shelf.
-    bytes: [u8; INLINE_BYTES_MAX],
-    length: u8,
-}
+pub(super) struct Id([u8; INLINE_BYTES_MAX]);
 
 /// Long ids by length: those of one length lie side by side, so that none needs padding or a pointer.
 #[derive(Debug, Default)]
@@ -34,11 +33,12 @@ impl Ids {
     /// Stores an id. Nothing is shared: the same text twice takes its room twice.
     pub fn put(&mut self, text: &str) -> Id {
         let length = text.len();
-        debug_assert!(length <= ID_BYTES_MAX, "ids are checked when they are decoded");
-        let mut id = Id { bytes: [0; INLINE_BYTES_MAX], length: length as u8 };
+        debug_assert!(
+            (1..=ID_BYTES_MAX).contains(&length) && !text.contains('\0'),
+            "ids are checked when they are decoded"
+        );
         if length <= INLINE_BYTES_MAX {
-            id.bytes[..length].copy_from_slice(text.as_bytes());
-            return id;
+            return Id::inline(text.as_bytes());
         }
         if self.shelves.len() <= length {
             self.shelves.resize_with(length + 1, Shelf::default);
@@ -46,38 +46,40 @@ impl Ids {
         let shelf = &mut self.shelves[length];
         match shelf.free.pop() {
             Some(at) => {
-                id.bytes[..4].copy_from_slice(&at.to_le_bytes());
+                let id = Id::shelved(length, at);
                 shelf.bytes[id.range()].copy_from_slice(text.as_bytes());
+                id
             }
             None => {
                 let at = (shelf.bytes.len() / length) as u32;
-                id.bytes[..4].copy_from_slice(&at.to_le_bytes());
                 shelf.bytes.extend_from_slice(text.as_bytes());
+                Id::shelved(length, at)
             }
         }
-        id
     }
 
     /// Gives an id's room back.
     pub fn drop(&mut self, id: Id) {
-        if usize::from(id.length) > INLINE_BYTES_MAX {
-            self.shelves[usize::from(id.length)].free.push(id.place());
+        if !id.is_inline() {
+            self.shelves[id.length()].free.push(id.place());
         }
     }
 
     #[inline]
     pub fn bytes<'a>(&'a self, id: &'a Id) -> &'a [u8] {
-        let length = usize::from(id.length);
-        match id.bytes.get(..length) {
-            Some(bytes) => bytes,
-            None => &self.shelves[length].bytes[id.range()],
+        match id.is_inline() {
+            true => &id.0[..id.length()],
+            false => &self.shelves[id.length()].bytes[id.range()],
         }
     }
 
     /// Whether the id is `bytes`.
     #[inline]
     pub fn is(&self, id: &Id, bytes: &[u8]) -> bool {
-        usize::from(id.length) == bytes.len() && self.bytes(id) == bytes
+        match bytes.len() <= INLINE_BYTES_MAX {
+            true => *id == Id::inline(bytes),
+            false => !id.is_inline() && self.bytes(id) == bytes,
+        }
     }
 
     /// The id as the text that was put; only texts are put, so the check cannot fail.
@@ -87,13 +89,40 @@ impl Ids {
 }
 
 impl Id {
+    #[inline]
+    fn inline(text: &[u8]) -> Self {
+        let mut bytes = [0; INLINE_BYTES_MAX];
+        bytes[..text.len()].copy_from_slice(text);
+        Self(bytes)
+    }
+
+    fn shelved(length: usize, place: u32) -> Self {
+        let mut bytes = [0; INLINE_BYTES_MAX];
+        bytes[1] = length as u8;
+        bytes[2..6].copy_from_slice(&place.to_le_bytes());
+        Self(bytes)
+    }
+
+    #[inline]
+    fn is_inline(&self) -> bool {
+        self.0[0] != 0
+    }
+
+    #[inline]
+    fn length(&self) -> usize {
+        match self.is_inline() {
+            true => INLINE_BYTES_MAX - (u128::from_le_bytes(self.0).leading_zeros() / u8::BITS) as usize,
+            false => self.0[1].into(),
+        }
+    }
+
     fn place(&self) -> u32 {
-        let [a, b, c, d, ..] = self.bytes;
+        let [_, _, a, b, c, d, ..] = self.0;
         u32::from_le_bytes([a, b, c, d])
     }
 
     fn range(&self) -> Range<usize> {
-        let (at, length) = (self.place() as usize, usize::from(self.length));
+        let (at, length) = (self.place() as usize, self.length());
         at * length..(at + 1) * length
     }
 }

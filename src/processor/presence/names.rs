@@ -50,6 +50,13 @@ impl Names {
         name
     }
 
+    /// One more use of a name that is in use.
+    pub fn keep(&mut self, name: Name) {
+        if name != NO_NAME {
+            self.entries[name as usize - 1].uses += 1;
+        }
+    }
+
     /// One use less; the last one frees the name.
     pub fn give_back(&mut self, name: Name) {
         if name == NO_NAME {

@@ -1,10 +1,15 @@
 //! The users and live sessions of a bucket that are in memory.
+//!
+//! Nearly every user has one session: it is stored with the user, and is known by the user's number. Further
+//! ones are stored apart and have numbers from [`FURTHER`] on.
 
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 
 use super::{
     ids::Ids,
+    index::Index,
+    links::{Linked, Links, clamped},
     names::{Name, Names},
     session::{NO_SESSION, Session, Terms},
     user::{Extra, Extras, User},
@@ -12,7 +17,9 @@ use super::{
 };
 use crate::{
     id::murmur2,
+    limits::BEACON_INTERVAL_MS,
     log::Offset,
+    mutant::{self, Mutant},
     record::{heartbeats::Choice, transition::Status},
 };
 
@@ -20,15 +27,38 @@ use crate::{
 pub(super) struct People {
     ids: Ids,
     names: Names,
-    users: Vec<User>,
+    links: Links,
+    users: Vec<Person>,
     free_users: Vec<u32>,
-    by_id: HashTable<u32>,
+    by_id: Index,
     pub extras: Extras,
-    sessions: Vec<Session>,
-    free_sessions: Vec<u32>,
+    further: Vec<Further>,
+    free_further: Vec<u32>,
+    /// The first further session of those users that have any.
+    further_of: HashMap<u32, u32, FixedState>,
     session_extras: HashMap<u32, SessionExtra, FixedState>,
     live: u64,
 }
+
+/// A user and one of its sessions, if it has any.
+#[derive(Debug, Clone, Copy)]
+struct Person {
+    user: User,
+    session: Session,
+}
+
+const _: () = assert!(size_of::<Person>() == 84);
+
+#[derive(Debug, Clone, Copy)]
+struct Further {
+    user: u32,
+    /// The user's next further session.
+    next: u32,
+    session: Session,
+}
+
+/// The number of the first further session.
+const FURTHER: u32 = 1 << 31;
 
 /// What few sessions have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,28 +92,28 @@ impl People {
     #[inline]
     pub fn find_user(&self, hash: u32, user: &str) -> Option<u32> {
         let bytes = user.as_bytes();
-        self.by_id.find(spread(hash), |one| self.ids.is(&self.users[*one as usize].id, bytes)).copied()
+        self.by_id.find(hash, |one| self.ids.is(&self.users[one as usize].user.id, bytes))
     }
 
     /// Adds a user that is not there yet: offline, version 0.
     pub fn add_user(&mut self, id: &str) -> u32 {
         let user = User::new(self.ids.put(id));
-        let place = place(&mut self.users, &mut self.free_users, user);
+        // The wheel may still know the place.
+        let filed = self.free_users.last().map_or(UNFILED, |place| self.users[*place as usize].session.filed);
+        let person = Person { user, session: Session::vacant(filed) };
+        let place = place(&mut self.users, &mut self.free_users, person);
         let Self { ids, users, by_id, .. } = self;
-        let hash = |one: &u32| spread(murmur2(ids.bytes(&users[*one as usize].id)));
-        by_id.insert_unique(hash(&place), place, hash);
+        by_id.insert(user_hash(id), place, |one| murmur2(ids.bytes(&users[one as usize].user.id)));
         place
     }
 
     /// Forgets a user without live sessions.
     pub fn remove_user(&mut self, user: u32) {
-        debug_assert_eq!(self.users[user as usize].first, NO_SESSION, "no session lives without its user");
-        let id = self.users[user as usize].id;
-        let hash = spread(murmur2(self.ids.bytes(&id)));
-        if let Ok(found) = self.by_id.find_entry(hash, |one| *one == user) {
-            found.remove();
-        }
-        if self.users[user as usize].has_extra() {
+        debug_assert_eq!(self.live(user), 0, "no session lives without its user");
+        let Self { ids, users, by_id, .. } = self;
+        let id = users[user as usize].user.id;
+        by_id.remove(murmur2(ids.bytes(&id)), user, |one| murmur2(ids.bytes(&users[one as usize].user.id)));
+        if self.user(user).has_extra() {
             self.edit(user, |extra| *extra = Extra::default());
         }
         self.ids.drop(id);
@@ -92,37 +122,37 @@ impl People {
 
     /// Users in memory in no particular order: sort before anything depends on it.
     pub fn users(&self) -> impl Iterator<Item = u32> {
-        self.by_id.iter().copied()
+        self.by_id.iter()
     }
 
     #[inline]
     pub fn user(&self, user: u32) -> &User {
-        &self.users[user as usize]
+        &self.users[user as usize].user
     }
 
     #[inline]
     pub fn user_mut(&mut self, user: u32) -> &mut User {
-        &mut self.users[user as usize]
+        &mut self.users[user as usize].user
     }
 
     pub fn user_id(&self, user: u32) -> &str {
-        self.ids.text(&self.users[user as usize].id)
+        self.ids.text(&self.users[user as usize].user.id)
     }
 
     pub fn user_bytes(&self, user: u32) -> &[u8] {
-        self.ids.bytes(&self.users[user as usize].id)
+        self.ids.bytes(&self.users[user as usize].user.id)
     }
 
     #[inline]
     pub fn extra(&self, user: u32) -> Option<&Extra> {
-        if self.users[user as usize].has_extra() { self.extras.get(user) } else { None }
+        if self.user(user).has_extra() { self.extras.get(user) } else { None }
     }
 
     /// Changes a user's extra, which files its deadlines anew.
     pub fn edit<R>(&mut self, user: u32, change: impl FnOnce(&mut Extra) -> R) -> R {
-        let one = &mut self.users[user as usize];
-        let (result, left) = self.extras.edit(user, one.live > 0, change);
-        one.set_has_extra(left);
+        let lives = self.lives(user);
+        let (result, left) = self.extras.edit(user, lives, change);
+        self.user_mut(user).set_has_extra(left);
         result
     }
 
@@ -138,7 +168,7 @@ impl People {
 
     /// The status that choice and sessions give a user now, announced or not.
     pub fn status(&self, user: u32) -> Status {
-        if self.users[user as usize].first == NO_SESSION {
+        if !self.lives(user) {
             return Status::Offline;
         }
         match self.choice(user) {
@@ -155,106 +185,203 @@ impl People {
     /// Whether nothing keeps the user in memory: it is announced offline and all that is known of it is in
     /// its row.
     pub fn may_leave(&self, user: u32) -> bool {
-        let one = &self.users[user as usize];
         let busy = |extra: &Extra| !extra.tombstones.is_empty() || extra.pending.is_some();
-        one.first == NO_SESSION && one.public() == Status::Offline && !self.extra(user).is_some_and(busy)
+        !self.lives(user)
+            && self.user(user).public() == Status::Offline
+            && !self.extra(user).is_some_and(busy)
+    }
+
+    /// Whether the user has a live session.
+    #[inline]
+    pub fn lives(&self, user: u32) -> bool {
+        let Person { user, session } = &self.users[user as usize];
+        session.live() || user.has_further()
+    }
+
+    /// How many live sessions the user has.
+    pub fn live(&self, user: u32) -> u8 {
+        self.sessions_of(user).count() as u8
     }
 
     #[inline]
     pub fn session(&self, session: u32) -> &Session {
-        &self.sessions[session as usize]
+        match session.checked_sub(FURTHER) {
+            None => &self.users[session as usize].session,
+            Some(further) => &self.further[further as usize].session,
+        }
     }
 
     #[inline]
     pub fn session_mut(&mut self, session: u32) -> &mut Session {
-        &mut self.sessions[session as usize]
+        match session.checked_sub(FURTHER) {
+            None => &mut self.users[session as usize].session,
+            Some(further) => &mut self.further[further as usize].session,
+        }
+    }
+
+    #[inline]
+    pub fn user_of(&self, session: u32) -> u32 {
+        session.checked_sub(FURTHER).map_or(session, |further| self.further[further as usize].user)
     }
 
     pub fn session_id(&self, session: u32) -> &str {
-        self.ids.text(&self.sessions[session as usize].id)
+        self.ids.text(&self.session(session).id)
     }
 
     pub fn session_bytes(&self, session: u32) -> &[u8] {
-        self.ids.bytes(&self.sessions[session as usize].id)
+        self.ids.bytes(&self.session(session).id)
     }
 
     /// All live sessions of the bucket, in no particular order: sort before anything depends on it.
     pub fn live_sessions(&self) -> impl Iterator<Item = u32> {
-        (0..self.sessions.len() as u32).filter(|session| self.session(*session).live())
+        let further = FURTHER..FURTHER + self.further.len() as u32;
+        (0..self.users.len() as u32).chain(further).filter(|session| self.session(*session).live())
     }
 
     pub fn sessions_of(&self, user: u32) -> impl Iterator<Item = u32> {
-        let first = Some(self.users[user as usize].first).filter(|first| *first != NO_SESSION);
-        std::iter::successors(first, |session| {
-            Some(self.session(*session).next).filter(|next| *next != NO_SESSION)
-        })
+        let beside = Some(user).filter(|user| self.session(*user).live());
+        let first = match self.user(user).has_further() {
+            true => self.further_of.get(&user).copied(),
+            false => None,
+        };
+        let next = |session: &u32| {
+            let next = self.further[(*session - FURTHER) as usize].next;
+            Some(next).filter(|next| *next != NO_SESSION)
+        };
+        beside.into_iter().chain(std::iter::successors(first, next))
     }
 
     #[inline]
     pub fn find_session(&self, user: u32, id: &str) -> Option<u32> {
-        let mut session = self.users[user as usize].first;
-        while session != NO_SESSION && !self.ids.is(&self.session(session).id, id.as_bytes()) {
-            session = self.session(session).next;
+        let is_meant = |session: &u32| self.ids.is(&self.session(*session).id, id.as_bytes());
+        if self.session(user).live() && is_meant(&user) {
+            return Some(user);
         }
-        (session != NO_SESSION).then_some(session)
+        if self.user(user).has_further() { self.sessions_of(user).find(is_meant) } else { None }
     }
 
     pub fn add_session(&mut self, user: u32, id: &str, terms: &Terms) -> u32 {
-        let mut session = Session::new(user, self.ids.put(id), terms);
-        session.next = self.users[user as usize].first;
-        if let Some(place) = self.free_sessions.last() {
-            // The wheel may still know the place.
-            session.filed = self.sessions[*place as usize].filed;
-        }
-        let place = place(&mut self.sessions, &mut self.free_sessions, session);
-        let one = &mut self.users[user as usize];
-        (one.first, one.live) = (place, one.live + 1);
+        let (link, _) = self.links.take(Linked::lease(terms.lease_ms));
+        let mut session = Session::new(self.ids.put(id), terms, link);
         self.live += 1;
+        let place = if self.session(user).taken() {
+            if let Some(place) = self.free_further.last() {
+                // The wheel may still know the place.
+                session.filed = self.further[*place as usize].session.filed;
+            }
+            let next = self.further_of.get(&user).copied().unwrap_or(NO_SESSION);
+            let place =
+                place(&mut self.further, &mut self.free_further, Further { user, next, session }) + FURTHER;
+            self.further_of.insert(user, place);
+            self.user_mut(user).set_has_further(true);
+            place
+        } else {
+            session.filed = self.session(user).filed;
+            *self.session_mut(user) = session;
+            user
+        };
         self.refile_choice(user);
         place
     }
 
     /// Takes a session off its user. Its id and names can still be read until [`People::free_session`].
     pub fn end_session(&mut self, session: u32) {
-        let Session { user, next, .. } = *self.session(session);
-        let before = self.sessions_of(user).take_while(|one| *one != session).last();
-        match before {
-            Some(before) => self.session_mut(before).next = next,
-            None => self.users[user as usize].first = next,
+        let user = self.user_of(session);
+        if let Some(further) = session.checked_sub(FURTHER) {
+            let next = self.further[further as usize].next;
+            let before = self.sessions_of(user).skip_while(|one| *one < FURTHER);
+            match before.take_while(|one| *one != session).last() {
+                Some(before) => self.further[(before - FURTHER) as usize].next = next,
+                None if next == NO_SESSION => {
+                    self.further_of.remove(&user);
+                    self.user_mut(user).set_has_further(false);
+                }
+                None => {
+                    self.further_of.insert(user, next);
+                }
+            }
         }
-        self.users[user as usize].live -= 1;
         self.live -= 1;
         self.session_mut(session).set_live(false);
         self.refile_choice(user);
     }
 
     pub fn free_session(&mut self, session: u32) {
-        let Session { id, device, gateway, .. } = *self.session(session);
+        let Session { id, filed, .. } = *self.session(session);
+        let link = self.session(session).link();
         self.ids.drop(id);
-        self.names.give_back(device);
-        self.names.give_back(gateway);
+        self.unlink(link);
         self.session_extras.remove(&session);
-        self.free_sessions.push(session);
+        *self.session_mut(session) = Session::vacant(filed);
+        if let Some(further) = session.checked_sub(FURTHER) {
+            self.free_further.push(further);
+        }
+    }
+
+    /// What a beat says of a session that goes on.
+    #[inline]
+    pub fn set_terms(&mut self, session: u32, terms: &Terms) {
+        self.session_mut(session).set_terms(terms);
+        let linked = self.linked(session);
+        let lease_ms = clamped(terms.lease_ms);
+        if linked.lease_ms != lease_ms {
+            self.relink(session, Linked { lease_ms, ..linked });
+        }
+    }
+
+    #[inline]
+    pub fn lease_ms(&self, session: u32) -> i64 {
+        self.linked(session).lease_ms.into()
+    }
+
+    /// The lease clock at which silence ends the session.
+    #[inline]
+    pub fn silent_at_ms(&self, session: u32) -> i64 {
+        let short_ms = if mutant::is(Mutant::LeaseCutShort) { BEACON_INTERVAL_MS } else { 0 };
+        self.session(session).beat_clock_ms() + self.lease_ms(session) - short_ms
+    }
+
+    #[inline]
+    pub fn linked(&self, session: u32) -> Linked {
+        self.links.get(self.session(session).link())
+    }
+
+    fn relink(&mut self, session: u32, linked: Linked) {
+        let (link, new) = self.links.take(linked);
+        if new {
+            self.names.keep(linked.device);
+            self.names.keep(linked.gateway);
+        }
+        let former = self.session(session).link();
+        self.session_mut(session).set_link(link);
+        self.unlink(former);
+    }
+
+    fn unlink(&mut self, link: u32) {
+        if let Some(gone) = self.links.give_back(link) {
+            self.names.give_back(gone.device);
+            self.names.give_back(gone.gateway);
+        }
     }
 
     pub fn device(&self, session: u32) -> Option<&str> {
-        self.names.get(self.session(session).device)
+        self.names.get(self.linked(session).device)
     }
 
     pub fn gateway(&self, session: u32) -> Option<&str> {
-        self.names.get(self.session(session).gateway)
+        self.names.get(self.linked(session).gateway)
     }
 
     pub fn set_device(&mut self, session: u32, device: Option<&str>) {
-        let name = self.names.take(device);
-        let former = std::mem::replace(&mut self.session_mut(session).device, name);
-        self.names.give_back(former);
+        let device = self.names.take(device);
+        self.relink(session, Linked { device, ..self.linked(session) });
+        self.names.give_back(device);
     }
 
     pub fn set_gateway(&mut self, session: u32, gateway: Option<&str>) {
-        let name = self.names.take(gateway);
-        let former = std::mem::replace(&mut self.session_mut(session).gateway, name);
-        self.names.give_back(former);
+        let gateway = self.names.take(gateway);
+        self.relink(session, Linked { gateway, ..self.linked(session) });
+        self.names.give_back(gateway);
     }
 
     pub fn name(&self, text: &str) -> Option<Name> {
@@ -291,7 +418,7 @@ impl People {
 
     /// Whether the end of a choice is watched depends on there being a live session.
     fn refile_choice(&mut self, user: u32) {
-        if self.users[user as usize].has_extra() {
+        if self.user(user).has_extra() {
             self.edit(user, |_| ());
         }
     }
@@ -308,11 +435,4 @@ fn place<T>(places: &mut Vec<T>, free: &mut Vec<u32>, value: T) -> u32 {
             places.len() as u32 - 1
         }
     }
-}
-
-/// Users of one bucket have the low bits of their hash in common: all of it must reach all bits of the
-/// table's.
-fn spread(hash: u32) -> u64 {
-    let mixed = u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ (mixed >> 32)
 }

@@ -42,7 +42,7 @@ pub(super) fn transition(
         cause: origin.cause,
         session: origin.session.as_deref(),
         device: origin.device.as_deref(),
-        sessions: one.live.into(),
+        sessions: people.live(user).into(),
         status_text: texts.and_then(|extra| extra.status_text.as_deref()),
         activity: texts.and_then(|extra| extra.activity.as_deref()),
         occurred_at: origin.occurred_at_ms,

@@ -48,7 +48,7 @@ pub(super) fn write_session(
         generation,
     };
     let cells = row.to_cells();
-    let key = clustering(people.user_id(one.user), people.session_id(session));
+    let key = clustering(people.user_id(people.user_of(session)), people.session_id(session));
     match hash.filter(|_| metadata.is_none()) {
         None => output.upsert(&PRESENCE, partition(bucket), key, cells, Some(SESSION_ROW_TTL_S)),
         Some(hash) => output.rewrite(&PRESENCE, partition(bucket), key, cells, hash, SESSION_ROW_TTL_S),
@@ -56,7 +56,7 @@ pub(super) fn write_session(
 }
 
 pub(super) fn delete_session(bucket: u32, people: &People, session: u32, output: &mut Output) {
-    let user = people.user_id(people.session(session).user);
+    let user = people.user_id(people.user_of(session));
     output.delete(&PRESENCE, partition(bucket), clustering(user, people.session_id(session)));
 }
 

@@ -1,13 +1,12 @@
-//! A live session in 76 bytes, of which 17 are its id, and the rules about its own status and deadlines.
+//! A live session in 56 bytes, of which 16 are its id, and the rules about its own status and deadlines.
 
 use super::{
     ids::Id,
-    names::{NO_NAME, Name},
-    wheel::UNFILED,
+    links::Link,
+    wheel::{Slot, UNFILED},
 };
 use crate::{
-    limits::{BEACON_INTERVAL_MS, SESSION_ROW_REFRESH_MS},
-    mutant::{self, Mutant},
+    limits::SESSION_ROW_REFRESH_MS,
     record::{beacon::Parameters, transition::Status},
 };
 
@@ -31,81 +30,93 @@ pub(super) struct Terms {
     pub busy: bool,
 }
 
+/// Without alignment, so that no byte is left empty.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Session {
-    pub user: u32,
-    /// The user's next session.
-    pub next: u32,
-    /// The wheel's tick.
-    pub filed: u32,
-    pub device: Name,
-    pub gateway: Name,
-    lease_ms: u32,
-    idle_ms: u32,
-    /// Record time of the row's last write, in whole seconds.
-    row_s: u32,
     pub id: Id,
     epoch: Packed<7>,
     counter: Packed<7>,
     beat_clock_ms: Packed<6>,
     beat_time_ms: Packed<6>,
+    idle_ms: Packed<4>,
+    /// Record time of the row's last write, in whole seconds.
+    row_s: Packed<4>,
+    link: Packed<4>,
+    pub filed: Slot,
     flags: u8,
 }
 
-const _: () = assert!(size_of::<Session>() == 76);
+const _: () = assert!(size_of::<Session>() == 56);
 
 const STATUS: u8 = 0b11;
 const BUSY: u8 = 1 << 2;
 const LIVE: u8 = 1 << 3;
 const HELD: u8 = 1 << 4;
 const EXTRA: u8 = 1 << 5;
+const TAKEN: u8 = 1 << 6;
 
 impl Session {
-    pub fn new(user: u32, id: Id, terms: &Terms) -> Self {
-        let mut session = Self {
-            user,
-            next: NO_SESSION,
-            filed: UNFILED,
-            device: NO_NAME,
-            gateway: NO_NAME,
-            lease_ms: 0,
-            idle_ms: 0,
-            row_s: 0,
-            id,
+    /// The room for a session that nobody has taken.
+    pub fn vacant(filed: Slot) -> Self {
+        Self {
+            id: Id::default(),
             epoch: Packed::new(0),
             counter: Packed::new(0),
             beat_clock_ms: Packed::new(0),
             beat_time_ms: Packed::new(0),
-            flags: LIVE | code(Status::Online),
-        };
+            idle_ms: Packed::new(0),
+            row_s: Packed::new(0),
+            link: Packed::new(0),
+            filed,
+            flags: 0,
+        }
+    }
+
+    pub fn new(id: Id, terms: &Terms, link: Link) -> Self {
+        let flags = TAKEN | LIVE | code(Status::Online);
+        let mut session = Self { id, flags, ..Self::vacant(UNFILED) };
+        session.set_link(link);
         session.set_terms(terms);
         session
     }
 
+    /// Takes over all but the lease, which is linked.
     #[inline]
     pub fn set_terms(&mut self, terms: &Terms) {
         self.set_pair(terms.epoch, terms.counter);
         self.beat_clock_ms = Packed::new(terms.beat_clock_ms);
         self.beat_time_ms = Packed::new(terms.beat_time_ms);
-        // No lease is over when it is given: what becomes due at one beacon is due after all that was at the
-        // last.
-        self.lease_ms = terms.lease_ms.clamp(1, u32::MAX.into()) as u32;
         // 49 days of idling are away by any threshold that makes sense.
-        self.idle_ms = terms.idle_ms.clamp(0, u32::MAX.into()) as u32;
+        self.idle_ms = Packed::new(terms.idle_ms.clamp(0, u32::MAX.into()));
         self.set_flag(BUSY, terms.busy);
     }
 
-    pub fn terms(&self) -> Terms {
+    pub fn terms(&self, lease_ms: i64) -> Terms {
         let (epoch, counter) = self.pair();
         Terms {
             epoch,
             counter,
             beat_clock_ms: self.beat_clock_ms(),
             beat_time_ms: self.beat_time_ms(),
-            lease_ms: self.lease_ms(),
-            idle_ms: self.idle_ms.into(),
+            lease_ms,
+            idle_ms: self.idle_ms(),
             busy: self.flag(BUSY),
         }
+    }
+
+    #[inline]
+    fn idle_ms(&self) -> i64 {
+        (self.idle_ms.get() as u32).into()
+    }
+
+    /// Device, gateway and lease.
+    #[inline]
+    pub fn link(&self) -> Link {
+        self.link.get() as u32
+    }
+
+    pub fn set_link(&mut self, link: Link) {
+        self.link = Packed::new(link.into());
     }
 
     #[inline]
@@ -118,11 +129,6 @@ impl Session {
         self.counter = Packed::new(counter);
     }
 
-    #[inline]
-    pub fn lease_ms(&self) -> i64 {
-        self.lease_ms.into()
-    }
-
     pub fn beat_clock_ms(&self) -> i64 {
         self.beat_clock_ms.get()
     }
@@ -131,20 +137,13 @@ impl Session {
         self.beat_time_ms.get()
     }
 
-    /// The lease clock at which silence ends the session.
-    #[inline]
-    pub fn silent_at_ms(&self) -> i64 {
-        let short_ms = if mutant::is(Mutant::LeaseCutShort) { BEACON_INTERVAL_MS } else { 0 };
-        self.beat_clock_ms() + self.lease_ms() - short_ms
-    }
-
     /// The session's own status when the lease clock says `clock_ms`.
     #[inline]
     pub fn status_at(&self, clock_ms: i64, parameters: &Parameters) -> Status {
         let since_ms = clock_ms - self.beat_clock_ms();
         if self.flag(BUSY) && since_ms < parameters.busy_for_ms {
             Status::Busy
-        } else if i64::from(self.idle_ms) + since_ms >= parameters.away_after_ms {
+        } else if self.idle_ms() + since_ms >= parameters.away_after_ms {
             Status::Away
         } else {
             Status::Online
@@ -156,7 +155,7 @@ impl Session {
     pub fn status_ends_at_ms(&self, parameters: &Parameters) -> Option<i64> {
         let span_ms = match self.status() {
             Status::Busy => parameters.busy_for_ms,
-            Status::Online => parameters.away_after_ms - i64::from(self.idle_ms),
+            Status::Online => parameters.away_after_ms - self.idle_ms(),
             Status::Away | Status::Offline => return None,
         };
         Some(self.beat_clock_ms().saturating_add(span_ms))
@@ -185,6 +184,11 @@ impl Session {
         self.set_flag(LIVE, live);
     }
 
+    /// Whether the room is in use, be it by a session that has ended and is still to be told.
+    pub fn taken(&self) -> bool {
+        self.flag(TAKEN)
+    }
+
     /// Whether the lease is over and held by the brake.
     #[inline]
     pub fn held(&self) -> bool {
@@ -206,17 +210,17 @@ impl Session {
 
     /// Record time of the row's last write, in whole seconds.
     pub fn row_s(&self) -> u32 {
-        self.row_s
+        self.row_s.get() as u32
     }
 
     pub fn set_row_s(&mut self, row_s: u32) {
-        self.row_s = row_s;
+        self.row_s = Packed::new(row_s.into());
     }
 
     /// Whether the row must be written again, lest its time to live runs out.
     #[inline]
     pub fn row_is_stale(&self, time_ms: i64) -> bool {
-        i64::from(row_s(time_ms)) - i64::from(self.row_s) >= SESSION_ROW_REFRESH_MS / 1_000
+        i64::from(row_s(time_ms)) - i64::from(self.row_s()) >= SESSION_ROW_REFRESH_MS / 1_000
     }
 
     fn flag(&self, flag: u8) -> bool {

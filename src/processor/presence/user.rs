@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::{
     ids::Id,
-    session::{NO_SESSION, Packed, code},
+    session::{Packed, code},
 };
 use crate::{
     limits::TOMBSTONES_PER_USER_MAX,
@@ -19,36 +19,24 @@ use crate::{
 /// What every user has.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct User {
-    /// The first of its live sessions.
-    pub first: u32,
     pub id: Id,
-    version: Packed<6>,
+    version: Packed<5>,
     last_seen_ms: Packed<6>,
-    /// How many live sessions it has.
-    pub live: u8,
     flags: u8,
 }
 
-const _: () = assert!(size_of::<User>() == 36);
-const _: () = assert!(crate::limits::SESSIONS_PER_USER_MAX <= u8::MAX as usize);
+const _: () = assert!(size_of::<User>() == 28);
 
-/// The largest version: one transition a microsecond takes eight years to get there.
-pub(super) const VERSION_MAX: u64 = (1 << 47) - 1;
+/// The largest version: a thousand transitions a second take seventeen years to get there.
+pub(super) const VERSION_MAX: u64 = (1 << 39) - 1;
 
 const STATUS: u8 = 0b11;
 const EXTRA: u8 = 1 << 2;
+const FURTHER: u8 = 1 << 3;
 
 impl User {
     pub fn new(id: Id) -> Self {
-        let zero = Packed::new(0);
-        Self {
-            first: NO_SESSION,
-            id,
-            version: zero,
-            last_seen_ms: zero,
-            live: 0,
-            flags: code(Status::Offline),
-        }
+        Self { id, version: Packed::new(0), last_seen_ms: Packed::new(0), flags: code(Status::Offline) }
     }
 
     pub fn version(&self) -> u64 {
@@ -93,6 +81,16 @@ impl User {
 
     pub fn set_has_extra(&mut self, extra: bool) {
         self.flags = if extra { self.flags | EXTRA } else { self.flags & !EXTRA };
+    }
+
+    /// Whether it has live sessions beyond the one that is stored with it.
+    #[inline]
+    pub fn has_further(&self) -> bool {
+        self.flags & FURTHER != 0
+    }
+
+    pub fn set_has_further(&mut self, further: bool) {
+        self.flags = if further { self.flags | FURTHER } else { self.flags & !FURTHER };
     }
 }
 

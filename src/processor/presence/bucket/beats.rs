@@ -6,7 +6,7 @@ use crate::{
     mutant::{self, Mutant},
     processor::presence::{
         people::SessionExtra,
-        session::{Session, Terms},
+        session::Terms,
         turn::{Now, Route},
         user::Origin,
     },
@@ -33,9 +33,11 @@ impl Bucket {
 
     /// A session goes on. This is nearly every record: when nothing but the lease changed it is a few stores.
     fn renew(&mut self, now: &Now<'_>, session: u32, beat: &Beat<'_>) {
-        let one = self.people.session_mut(session);
-        let (user, before, held) = (one.user, one.status(), one.held());
-        one.set_terms(&terms(now, beat, one.lease_ms()));
+        let user = self.people.user_of(session);
+        let one = self.people.session(session);
+        let (before, held) = (one.status(), one.held());
+        self.people.set_terms(session, &terms(now, beat, self.people.lease_ms(session)));
+        let one = self.people.session(session);
         let status = one.status_at(now.clock_ms, now.parameters);
         let stale = one.row_is_stale(now.time_ms);
         if held {
@@ -65,7 +67,7 @@ impl Bucket {
     /// A session begins; above the cap the oldest goes, the one whose last beat is furthest back on the lease
     /// clock (of several the first in the order of session bytes).
     fn begin(&mut self, now: &Now<'_>, user: u32, beat: &Beat<'_>) {
-        if usize::from(self.people.user(user).live) >= SESSIONS_PER_USER_MAX {
+        if usize::from(self.people.live(user)) >= SESSIONS_PER_USER_MAX {
             let age =
                 |one: &u32| (self.people.session(*one).beat_clock_ms(), self.people.session_bytes(*one));
             if let Some(oldest) = self.people.sessions_of(user).min_by_key(age) {
@@ -94,7 +96,7 @@ impl Bucket {
 
     /// Notes that a session began. One that ended in the same record under the same id has rather gone on.
     fn came(&mut self, user: u32, session: u32) {
-        let live = self.people.user(user).live;
+        let live = self.people.live(user);
         let id = self.people.session_bytes(session);
         let ended = self.turn.changes.iter().position(|change| {
             change.user == user && change.ended.is_some() && self.people.session_bytes(change.session) == id
@@ -113,8 +115,8 @@ impl Bucket {
 
     /// Notes that the session's row must be written; its metadata is at hand if the beat has it.
     fn write_row(&mut self, session: u32, beat: &Beat<'_>) {
-        let user = self.people.session(session).user;
-        let change = self.turn.change(user, session, self.people.user(user).live);
+        let user = self.people.user_of(session);
+        let change = self.turn.change(user, session, self.people.live(user));
         match beat.metadata {
             Field::Given(metadata) => change.metadata = Some(metadata.into()),
             Field::Null => change.metadata = None,
@@ -136,8 +138,8 @@ impl Bucket {
             return false;
         }
         let route = self.route(session);
-        let user = self.people.session(session).user;
-        self.turn.change(user, session, self.people.user(user).live).left.get_or_insert(route);
+        let user = self.people.user_of(session);
+        self.turn.change(user, session, self.people.live(user)).left.get_or_insert(route);
         if !device {
             self.people.set_device(session, given(&beat.device));
         }
@@ -170,7 +172,7 @@ impl Bucket {
 
     /// Notes what a session's record or deadline did to its user's status, which was `before`.
     pub(super) fn touched(&mut self, session: u32, cause: Cause, occurred_at_ms: i64, before: Status) {
-        let Session { user, .. } = *self.people.session(session);
+        let user = self.people.user_of(session);
         if self.people.status(user) == before {
             return;
         }

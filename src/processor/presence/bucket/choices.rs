@@ -47,7 +47,7 @@ impl Bucket {
 
     fn is_watched(&self, user: u32) -> bool {
         let pending = self.people.extra(user).is_some_and(|extra| extra.pending.is_some());
-        self.people.user(user).live > 0 || pending || mutant::is(Mutant::ChoiceEndsInMemoryOnly)
+        self.people.lives(user) || pending || mutant::is(Mutant::ChoiceEndsInMemoryOnly)
     }
 
     fn rechoose(&mut self, user: u32, occurred_at_ms: i64, change: impl FnOnce(&mut Extra)) {

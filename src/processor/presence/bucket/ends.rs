@@ -54,7 +54,8 @@ impl Bucket {
     /// Ends a session by its own goodbye; says whether the user's status changed.
     pub(super) fn end_with_tombstone(&mut self, now: &Now<'_>, session: u32, said_ms: i64) -> bool {
         let one = self.people.session(session);
-        let (user, pair, due_ms) = (one.user, one.pair(), now.clock_ms.saturating_add(one.lease_ms()));
+        let (user, pair) = (self.people.user_of(session), one.pair());
+        let due_ms = now.clock_ms.saturating_add(self.people.lease_ms(session));
         let changed = self.end(session, Cause::Goodbye, said_ms);
         let id: Box<str> = self.people.session_id(session).into();
         self.bury(user, &id, pair, due_ms);
@@ -68,10 +69,10 @@ impl Bucket {
         let mut gone: Vec<u32> = self.people.live_sessions().collect();
         gone.retain(|session| {
             let one = self.people.session(*session);
-            one.gateway == name && before.is_none_or(|before| one.pair().0 < before)
+            self.people.linked(*session).gateway == name && before.is_none_or(|before| one.pair().0 < before)
         });
         let key = |session: &u32| {
-            let user = self.people.session(*session).user;
+            let user = self.people.user_of(*session);
             (self.people.user_bytes(user), self.people.session_bytes(*session))
         };
         gone.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
@@ -82,13 +83,13 @@ impl Bucket {
 
     /// Ends a live session; says whether that changed its user's status.
     pub(super) fn end(&mut self, session: u32, cause: Cause, occurred_at_ms: i64) -> bool {
-        let user = self.people.session(session).user;
+        let user = self.people.user_of(session);
         if self.people.session(session).held() {
             self.unhold(session);
         }
         let before = self.people.status(user);
         self.people.end_session(session);
-        let live = self.people.user(user).live;
+        let live = self.people.live(user);
         let change = self.turn.change(user, session, live);
         (change.ended, change.live_after) = (Some(cause), live);
         self.touched(session, cause, occurred_at_ms, before);

@@ -105,9 +105,8 @@ impl Bucket {
         let user = touch.user;
         let (public, status) = (self.people.user(user).public(), self.people.status(user));
         let waiting = self.people.extra(user).is_some_and(|extra| extra.pending.is_some());
-        let settled = self.people.user(user).live > 0
-            || touch.at_once
-            || self.people.choice(user) == Some(Choice::Invisible);
+        let settled =
+            self.people.lives(user) || touch.at_once || self.people.choice(user) == Some(Choice::Invisible);
         if settled {
             if waiting {
                 self.people.edit(user, |extra| extra.pending = None);

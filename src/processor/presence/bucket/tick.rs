@@ -93,8 +93,8 @@ impl Bucket {
         let mut fired = Vec::new();
         self.wheel.fire(now.clock_ms, &mut fired);
         let mut looked_at = Vec::with_capacity(fired.len());
-        for (session, tick) in fired {
-            if self.people.session(session).filed == tick {
+        for (session, slot) in fired {
+            if self.people.session(session).filed == slot {
                 self.people.unfile(session);
                 if self.people.session(session).live() {
                     looked_at.push(session);
@@ -107,7 +107,7 @@ impl Bucket {
         let mut over = Vec::new();
         for session in &looked_at {
             let one = self.people.session(*session);
-            let (user, session) = (one.user, *session);
+            let (user, session) = (self.people.user_of(*session), *session);
             if one.status_at(now.clock_ms, now.parameters) != one.status() {
                 let ends_at_ms = one.status_ends_at_ms(now.parameters);
                 let due_ms = ends_at_ms.map_or(now.clock_ms, |ends_at_ms| ends_at_ms.min(now.clock_ms));
@@ -118,7 +118,9 @@ impl Bucket {
                     items.push(Item { due_ms: end.due_ms, user, session, what: What::Farewell });
                 }
                 Some(_) => {}
-                None if !one.held() && one.silent_at_ms() <= now.clock_ms => over.push(session),
+                None if !one.held() && self.people.silent_at_ms(session) <= now.clock_ms => {
+                    over.push(session)
+                }
                 None => {}
             }
         }
@@ -129,13 +131,13 @@ impl Bucket {
     /// Every lease that is over is held first, behind those that were over before.
     pub(super) fn hold(&mut self, mut over: Vec<u32>) {
         let key = |session: &u32| {
-            let one = self.people.session(*session);
-            let (user, id) = (self.people.user_bytes(one.user), self.people.session_bytes(*session));
-            (one.silent_at_ms(), user, id)
+            let user = self.people.user_of(*session);
+            let (user, id) = (self.people.user_bytes(user), self.people.session_bytes(*session));
+            (self.people.silent_at_ms(*session), user, id)
         };
         over.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
         for session in over {
-            let due_ms = self.people.session(session).silent_at_ms();
+            let due_ms = self.people.silent_at_ms(session);
             debug_assert!(
                 self.held.queue.back().is_none_or(|(last_ms, _)| *last_ms <= due_ms),
                 "what was due at an earlier beacon is due earlier"
@@ -153,8 +155,7 @@ impl Bucket {
         if self.held.queue.len() as u64 > 2 * self.held.count + 64 {
             let people = &self.people;
             self.held.queue.retain(|(due_ms, session)| {
-                let one = people.session(*session);
-                one.held() && one.silent_at_ms() == *due_ms
+                people.session(*session).held() && people.silent_at_ms(*session) == *due_ms
             });
         }
     }
@@ -165,9 +166,9 @@ impl Bucket {
         let mut count = self.brake.release(now.clock_ms, now.parameters, self.held.count, live);
         while count > 0 {
             let Some((due_ms, session)) = self.held.queue.pop_front() else { break };
-            let one = self.people.session(session);
-            if one.held() && one.silent_at_ms() == due_ms {
-                items.push(Item { due_ms, user: one.user, session, what: What::Silence });
+            if self.people.session(session).held() && self.people.silent_at_ms(session) == due_ms {
+                let user = self.people.user_of(session);
+                items.push(Item { due_ms, user, session, what: What::Silence });
                 self.people.session_mut(session).set_held(false);
                 self.held.count -= 1;
                 count -= 1;
@@ -202,7 +203,7 @@ impl Bucket {
             }
             What::Silence => {
                 let one = self.people.session(item.session);
-                let occurred_at_ms = one.beat_time_ms() + one.lease_ms();
+                let occurred_at_ms = one.beat_time_ms() + self.people.lease_ms(item.session);
                 self.end(item.session, Cause::Expired, occurred_at_ms);
             }
         }
@@ -219,6 +220,6 @@ impl Bucket {
         self.people.session_mut(item.session).set_status(status);
         self.touched(item.session, Cause::Idle, occurred_at_ms, before);
         // The session's own status is in its row, whether or not the user's changed.
-        self.turn.change(item.user, item.session, self.people.user(item.user).live);
+        self.turn.change(item.user, item.session, self.people.live(item.user));
     }
 }

@@ -20,7 +20,8 @@ fn terms_are_kept_as_they_were_given() {
         idle_ms: 3,
         busy: true,
     };
-    let session = Session::new(0, Id::default(), &terms);
-    assert_eq!(format!("{:?}", session.terms()), format!("{terms:?}"));
+    let session = Session::new(Id::default(), &terms, u32::MAX);
+    assert_eq!(format!("{:?}", session.terms(600_000)), format!("{terms:?}"));
+    assert_eq!(session.link(), u32::MAX);
     assert!(session.live() && !session.held() && !session.has_extra());
 }
