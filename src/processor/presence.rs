@@ -38,6 +38,7 @@ mod leaving;
 mod links;
 mod names;
 mod people;
+mod places;
 mod publish;
 mod routing;
 mod rows;

@@ -11,6 +11,7 @@ use super::{
     index::Index,
     links::{Linked, Links, clamped},
     names::{Name, Names},
+    places::Places,
     session::{NO_SESSION, Session, Terms},
     user::{Extra, Extras, User},
     wheel::UNFILED,
@@ -28,12 +29,10 @@ pub(super) struct People {
     ids: Ids,
     names: Names,
     links: Links,
-    users: Vec<Person>,
-    free_users: Vec<u32>,
+    users: Places<Person>,
     by_id: Index,
     pub extras: Extras,
-    further: Vec<Further>,
-    free_further: Vec<u32>,
+    further: Places<Further>,
     /// The first further session of those users that have any.
     further_of: HashMap<u32, u32, FixedState>,
     session_extras: HashMap<u32, SessionExtra, FixedState>,
@@ -92,18 +91,18 @@ impl People {
     #[inline]
     pub fn find_user(&self, hash: u32, user: &str) -> Option<u32> {
         let bytes = user.as_bytes();
-        self.by_id.find(hash, |one| self.ids.is(&self.users[one as usize].user.id, bytes))
+        self.by_id.find(hash, |one| self.ids.is(&self.users[one].user.id, bytes))
     }
 
     /// Adds a user that is not there yet: offline, version 0.
     pub fn add_user(&mut self, id: &str) -> u32 {
         let user = User::new(self.ids.put(id));
         // The wheel may still know the place.
-        let filed = self.free_users.last().map_or(UNFILED, |place| self.users[*place as usize].session.filed);
+        let filed = self.users.next_free().map_or(UNFILED, |person| person.session.filed);
         let person = Person { user, session: Session::vacant(filed) };
-        let place = place(&mut self.users, &mut self.free_users, person);
+        let place = self.users.put(person);
         let Self { ids, users, by_id, .. } = self;
-        by_id.insert(user_hash(id), place, |one| murmur2(ids.bytes(&users[one as usize].user.id)));
+        by_id.insert(user_hash(id), place, |one| murmur2(ids.bytes(&users[one].user.id)));
         place
     }
 
@@ -111,13 +110,13 @@ impl People {
     pub fn remove_user(&mut self, user: u32) {
         debug_assert_eq!(self.live(user), 0, "no session lives without its user");
         let Self { ids, users, by_id, .. } = self;
-        let id = users[user as usize].user.id;
-        by_id.remove(murmur2(ids.bytes(&id)), user, |one| murmur2(ids.bytes(&users[one as usize].user.id)));
+        let id = users[user].user.id;
+        by_id.remove(murmur2(ids.bytes(&id)), user, |one| murmur2(ids.bytes(&users[one].user.id)));
         if self.user(user).has_extra() {
             self.edit(user, |extra| *extra = Extra::default());
         }
         self.ids.drop(id);
-        self.free_users.push(user);
+        self.users.free(user);
     }
 
     /// Users in memory in no particular order: sort before anything depends on it.
@@ -127,20 +126,20 @@ impl People {
 
     #[inline]
     pub fn user(&self, user: u32) -> &User {
-        &self.users[user as usize].user
+        &self.users[user].user
     }
 
     #[inline]
     pub fn user_mut(&mut self, user: u32) -> &mut User {
-        &mut self.users[user as usize].user
+        &mut self.users[user].user
     }
 
     pub fn user_id(&self, user: u32) -> &str {
-        self.ids.text(&self.users[user as usize].user.id)
+        self.ids.text(&self.users[user].user.id)
     }
 
     pub fn user_bytes(&self, user: u32) -> &[u8] {
-        self.ids.bytes(&self.users[user as usize].user.id)
+        self.ids.bytes(&self.users[user].user.id)
     }
 
     #[inline]
@@ -194,7 +193,7 @@ impl People {
     /// Whether the user has a live session.
     #[inline]
     pub fn lives(&self, user: u32) -> bool {
-        let Person { user, session } = &self.users[user as usize];
+        let Person { user, session } = &self.users[user];
         session.live() || user.has_further()
     }
 
@@ -206,22 +205,22 @@ impl People {
     #[inline]
     pub fn session(&self, session: u32) -> &Session {
         match session.checked_sub(FURTHER) {
-            None => &self.users[session as usize].session,
-            Some(further) => &self.further[further as usize].session,
+            None => &self.users[session].session,
+            Some(further) => &self.further[further].session,
         }
     }
 
     #[inline]
     pub fn session_mut(&mut self, session: u32) -> &mut Session {
         match session.checked_sub(FURTHER) {
-            None => &mut self.users[session as usize].session,
-            Some(further) => &mut self.further[further as usize].session,
+            None => &mut self.users[session].session,
+            Some(further) => &mut self.further[further].session,
         }
     }
 
     #[inline]
     pub fn user_of(&self, session: u32) -> u32 {
-        session.checked_sub(FURTHER).map_or(session, |further| self.further[further as usize].user)
+        session.checked_sub(FURTHER).map_or(session, |further| self.further[further].user)
     }
 
     pub fn session_id(&self, session: u32) -> &str {
@@ -245,7 +244,7 @@ impl People {
             false => None,
         };
         let next = |session: &u32| {
-            let next = self.further[(*session - FURTHER) as usize].next;
+            let next = self.further[*session - FURTHER].next;
             Some(next).filter(|next| *next != NO_SESSION)
         };
         beside.into_iter().chain(std::iter::successors(first, next))
@@ -265,13 +264,10 @@ impl People {
         let mut session = Session::new(self.ids.put(id), terms, link);
         self.live += 1;
         let place = if self.session(user).taken() {
-            if let Some(place) = self.free_further.last() {
-                // The wheel may still know the place.
-                session.filed = self.further[*place as usize].session.filed;
-            }
+            // The wheel may still know the place.
+            session.filed = self.further.next_free().map_or(UNFILED, |further| further.session.filed);
             let next = self.further_of.get(&user).copied().unwrap_or(NO_SESSION);
-            let place =
-                place(&mut self.further, &mut self.free_further, Further { user, next, session }) + FURTHER;
+            let place = self.further.put(Further { user, next, session }) + FURTHER;
             self.further_of.insert(user, place);
             self.user_mut(user).set_has_further(true);
             place
@@ -288,10 +284,10 @@ impl People {
     pub fn end_session(&mut self, session: u32) {
         let user = self.user_of(session);
         if let Some(further) = session.checked_sub(FURTHER) {
-            let next = self.further[further as usize].next;
+            let next = self.further[further].next;
             let before = self.sessions_of(user).skip_while(|one| *one < FURTHER);
             match before.take_while(|one| *one != session).last() {
-                Some(before) => self.further[(before - FURTHER) as usize].next = next,
+                Some(before) => self.further[before - FURTHER].next = next,
                 None if next == NO_SESSION => {
                     self.further_of.remove(&user);
                     self.user_mut(user).set_has_further(false);
@@ -314,7 +310,7 @@ impl People {
         self.session_extras.remove(&session);
         *self.session_mut(session) = Session::vacant(filed);
         if let Some(further) = session.checked_sub(FURTHER) {
-            self.free_further.push(further);
+            self.further.free(further);
         }
     }
 
@@ -420,19 +416,6 @@ impl People {
     fn refile_choice(&mut self, user: u32) {
         if self.user(user).has_extra() {
             self.edit(user, |_| ());
-        }
-    }
-}
-
-fn place<T>(places: &mut Vec<T>, free: &mut Vec<u32>, value: T) -> u32 {
-    match free.pop() {
-        Some(place) => {
-            places[place as usize] = value;
-            place
-        }
-        None => {
-            places.push(value);
-            places.len() as u32 - 1
         }
     }
 }
