@@ -39,6 +39,18 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 /// How many records an input record brings about, one in each of the first outputs.
 pub type Copies = fn(&[u8]) -> usize;
 
+/// From where to where, and what becomes of a record.
+#[derive(Clone, Copy)]
+pub struct Route {
+    /// Of its group and its producer.
+    pub name: &'static str,
+    pub input: &'static str,
+    pub outputs: &'static [&'static str],
+    pub copies: Copies,
+    /// Whether records go on as they are; otherwise as something that says where it comes from.
+    pub whole: bool,
+}
+
 /// A running loop.
 pub struct Echo {
     stop: Arc<AtomicBool>,
@@ -48,11 +60,17 @@ pub struct Echo {
 impl Echo {
     /// Makes its topics and starts at their end.
     pub fn start(kafka: &str, partitions: u32, copies: Copies) -> Result<Self> {
-        make_topics(kafka, partitions)?;
-        let from = bare::ends(kafka, INPUT, partitions)?;
+        let route = Route { name: "bench-echo", input: INPUT, outputs: &OUTPUTS, copies, whole: false };
+        Self::start_on(kafka, partitions, route)
+    }
+
+    /// The same on another route.
+    pub fn start_on(kafka: &str, partitions: u32, route: Route) -> Result<Self> {
+        make_topics(kafka, partitions, &[&[route.input], route.outputs].concat())?;
+        let from = bare::ends(kafka, route.input, partitions)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, kafka) = (Arc::clone(&stop), kafka.to_owned());
-        let thread = thread::spawn(move || run(&kafka, &from, copies, &stopped));
+        let thread = thread::spawn(move || run(&kafka, &from, route, &stopped));
         Ok(Self { stop, thread: Some(thread) })
     }
 
@@ -63,12 +81,13 @@ impl Echo {
     }
 }
 
-fn make_topics(kafka: &str, partitions: u32) -> Result<()> {
+/// Makes topics that are not there.
+pub fn make_topics(kafka: &str, partitions: u32, names: &[&str]) -> Result<()> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", kafka);
     let admin: AdminClient<DefaultClientContext> = config.create()?;
     let topic = |name| NewTopic::new(name, partitions as i32, TopicReplication::Fixed(1));
-    let topics: Vec<NewTopic<'_>> = [INPUT].into_iter().chain(OUTPUTS).map(topic).collect();
+    let topics: Vec<NewTopic<'_>> = names.iter().copied().map(topic).collect();
     let options = AdminOptions::new().operation_timeout(Some(LIMIT));
     for answer in Runtime::new()?.block_on(admin.create_topics(&topics, &options))? {
         match answer {
@@ -81,11 +100,11 @@ fn make_topics(kafka: &str, partitions: u32) -> Result<()> {
 
 type Producer = ThreadedProducer<DefaultProducerContext>;
 
-fn run(kafka: &str, from: &Positions, copies: Copies, stop: &AtomicBool) -> Result<()> {
+fn run(kafka: &str, from: &Positions, route: Route, stop: &AtomicBool) -> Result<()> {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", kafka)
-        .set("transactional.id", "bench-echo")
+        .set("transactional.id", route.name)
         .set("compression.codec", "lz4")
         .set("linger.ms", "1")
         .set("queue.buffering.max.messages", "1000000")
@@ -96,13 +115,13 @@ fn run(kafka: &str, from: &Positions, copies: Copies, stop: &AtomicBool) -> Resu
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", kafka)
-        .set("group.id", "bench-echo")
+        .set("group.id", route.name)
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("fetch.queue.backoff.ms", "0");
     let consumer: Arc<BaseConsumer> = Arc::new(config.create()?);
     let queue = FetchQueue::new(Arc::clone(&consumer)).context("a consumer with a group has a queue")?;
-    consumer.assign(&bare::list(INPUT, from)?)?;
+    consumer.assign(&bare::list(route.input, from)?)?;
     let metadata = consumer.group_metadata().context("metadata of the group")?;
     let mut taken = VecDeque::new();
     while !stop.load(Ordering::Acquire) {
@@ -120,19 +139,19 @@ fn run(kafka: &str, from: &Positions, copies: Copies, stop: &AtomicBool) -> Resu
         producer.begin_transaction()?;
         let mut next: Vec<Option<i64>> = vec![None; from.len()];
         for message in taken.drain(..) {
-            ensure!(message.error().is_none(), "reading {INPUT}: {:?}", message.error());
+            ensure!(message.error().is_none(), "reading {}: {:?}", route.input, message.error());
             let (partition, offset) = (message.partition(), message.offset());
             next[partition as usize] = Some(offset + 1);
-            let count = copies(message.value().unwrap_or_default());
-            OUTPUTS[..count]
-                .iter()
-                .try_for_each(|output| echo(&producer, output, partition as i32, offset))?;
+            let value = message.value().unwrap_or_default();
+            let told = if route.whole { value.to_vec() } else { origin(partition as i32, offset) };
+            let outputs = &route.outputs[..(route.copies)(value)];
+            outputs.iter().try_for_each(|output| echo(&producer, output, partition as i32, &told))?;
         }
         // After the records: the order that is faster.
         let mut list = TopicPartitionList::new();
         for (partition, offset) in next.iter().enumerate() {
             if let Some(offset) = offset {
-                list.add_partition_offset(INPUT, partition as i32, Offset::Offset(*offset))?;
+                list.add_partition_offset(route.input, partition as i32, Offset::Offset(*offset))?;
             }
         }
         producer.send_offsets_to_transaction(&list, &metadata, LIMIT)?;
@@ -143,10 +162,13 @@ fn run(kafka: &str, from: &Positions, copies: Copies, stop: &AtomicBool) -> Resu
 }
 
 /// Says in its value which record it comes from, as a transition does.
-fn echo(producer: &Producer, output: &str, partition: i32, offset: i64) -> Result<()> {
+fn origin(partition: i32, offset: i64) -> Vec<u8> {
     let origin = format!(r#""origin":{{"partition":{partition},"offset":{offset}}}}}"#);
-    let value = format!("{{{:width$}{origin}", "", width = ECHO_BYTES - 1 - origin.len());
-    let mut record = BaseRecord::<str, str>::to(output).partition(partition).payload(&value);
+    format!("{{{:width$}{origin}", "", width = ECHO_BYTES - 1 - origin.len()).into_bytes()
+}
+
+fn echo(producer: &Producer, output: &str, partition: i32, value: &[u8]) -> Result<()> {
+    let mut record = BaseRecord::<str, [u8]>::to(output).partition(partition).payload(value);
     loop {
         match producer.send(record) {
             Ok(()) => return Ok(()),

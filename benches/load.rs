@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -37,6 +37,8 @@ pub const BEAT_BYTES: usize = 115;
 pub const BATCH_BEATS: usize = 100;
 /// One beat in a hundred changes a status: of two hundred, one begins to be busy and one ends it.
 const CHANGE_ROUNDS: u64 = 200;
+/// How long ago the record clock of a backlog begins.
+const AGO: Duration = Duration::from_secs(12 * 3_600);
 const FLUSH_LIMIT: Duration = Duration::from_secs(120);
 
 /// Sessions, one a user.
@@ -237,7 +239,7 @@ pub enum Form {
 pub struct Backlog {
     pub load: Load,
     sender: Sender,
-    group: String,
+    groups: Vec<String>,
     second: u64,
     start_ms: i64,
 }
@@ -247,7 +249,12 @@ impl Backlog {
     pub fn new(kafka: &str, group: &str, load: Load, start_ms: i64) -> Result<Self> {
         let (sender, bytes) = (Sender::new(kafka, 20)?, load.beat(0, 0, Changes::None).len());
         ensure!(bytes == BEAT_BYTES, "a heartbeat has {bytes} bytes");
-        Ok(Self { load, sender, group: group.to_owned(), second: 0, start_ms })
+        Ok(Self { load, sender, groups: vec![group.to_owned()], second: 0, start_ms })
+    }
+
+    /// Beacons of an owner of another group as well.
+    pub fn also_beacons_of(&mut self, group: &str) {
+        self.groups.push(group.to_owned());
     }
 
     /// Writes the next seconds; how many beats that were.
@@ -308,9 +315,12 @@ impl Backlog {
 
     fn write_beacons(&self, time_ms: i64) -> Result<()> {
         let elapsed_ms = self.second as i64 * 1_000;
-        let beacon = encode_beacon(&self.group, "bench", elapsed_ms, &Parameters::VERSION_1);
-        let partitions = 0..self.load.partitions as i32;
-        partitions.into_iter().try_for_each(|partition| self.unkeyed(partition, &beacon, time_ms))
+        for group in &self.groups {
+            let beacon = encode_beacon(group, "bench", elapsed_ms, &Parameters::VERSION_1);
+            (0..self.load.partitions as i32)
+                .try_for_each(|partition| self.unkeyed(partition, &beacon, time_ms))?;
+        }
+        Ok(())
     }
 
     fn unkeyed(&self, partition: i32, value: &[u8], time_ms: i64) -> Result<()> {
@@ -320,6 +330,12 @@ impl Backlog {
 }
 
 pub const HEARTBEATS: &str = "heartbeats";
+
+/// When a record clock begins that will not reach the present.
+pub fn ago_ms() -> Result<i64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok((now - AGO).as_millis() as i64)
+}
 
 /// Calls `work` with 0, 1, 2, … at an even pace; how late it ever was.
 pub fn paced(per_second: f64, count: u64, mut work: impl FnMut(u64) -> Result<()>) -> Result<Duration> {

@@ -1,5 +1,5 @@
 //! The figures: what the worker costs, measured against the client libraries that it stands on, in the same
-//! run. `cargo bench -- [NAME…] [--rounds N] [--scale F]`; README.md says how each is measured.
+//! run. `cargo bench -- [NAME…] [--quick] [--results]`; README.md says how each is measured.
 
 #![allow(
     clippy::disallowed_methods,
@@ -8,12 +8,19 @@
 )]
 
 mod bare;
+mod chat;
 mod echo;
 mod figures;
+mod hops;
+mod http;
+mod inside;
 mod load;
+mod peers;
 mod proc;
 mod product;
 mod redis;
+mod results;
+mod rows;
 mod suite;
 mod table;
 
@@ -33,7 +40,9 @@ fn main() -> ExitCode {
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(problem) => {
-            eprintln!("{problem}\nusage: cargo bench -- [NAME…] [--rounds N] [--scale F]");
+            eprintln!(
+                "{problem}\nusage: cargo bench -- [NAME…] [--rounds N] [--scale F] [--quick] [--results]"
+            );
             return ExitCode::from(2);
         }
     };
@@ -54,5 +63,9 @@ fn main() -> ExitCode {
         }
     }
     println!("\n{}", suite.table());
+    if let Err(error) = suite.write_results() {
+        eprintln!("the results could not be written: {error:#}");
+        failed = true;
+    }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

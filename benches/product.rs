@@ -49,12 +49,14 @@ pub struct Cpu {
 
 impl Processes {
     pub fn of(servers: &Servers, worker: u32) -> Result<Self> {
+        let (broker, cql) = Self::servers(servers)?;
+        Ok(Self { worker, broker, cql })
+    }
+
+    /// The broker's and the CQL server's.
+    pub fn servers(servers: &Servers) -> Result<(u32, u32)> {
         let no_pid = "figures need servers that are processes of this machine";
-        Ok(Self {
-            worker,
-            broker: servers.kafka.pid().context(no_pid)?,
-            cql: servers.cql.pid().context(no_pid)?,
-        })
+        Ok((servers.kafka.pid().context(no_pid)?, servers.cql.pid().context(no_pid)?))
     }
 
     pub fn cpu(&self) -> Result<Cpu> {
@@ -136,11 +138,12 @@ pub struct Group {
 }
 
 impl Group {
-    pub fn new(deployment: &Deployment, partitions: u32) -> Result<Self> {
+    /// Of a group that reads heartbeats.
+    pub fn new(kafka: &str, group: &str, partitions: u32) -> Result<Self> {
         let mut config = ClientConfig::new();
         config
-            .set("bootstrap.servers", &deployment.kafka)
-            .set("group.id", &deployment.group)
+            .set("bootstrap.servers", kafka)
+            .set("group.id", group)
             .set("enable.auto.commit", "false")
             // A transaction under way would hold back the answer.
             .set("isolation.level", "read_uncommitted");
@@ -176,29 +179,49 @@ pub fn catch_up(
     processes: &Processes,
     until: &Positions,
 ) -> Result<CaughtUp> {
-    let group = Group::new(deployment, until.len() as u32)?;
+    let group = Group::new(&deployment.kafka, &deployment.group, until.len() as u32)?;
+    let resume = || deployment.workers[worker].signal(Signal::CONT);
+    let followed = follow(&group, until, resume, || processes.cpu())?;
+    let rss_bytes = proc::rss_bytes(processes.worker)?;
+    wait_stored(&deployment.workers[worker].address)?;
+    let cpu = processes.cpu()?.since(&followed.cpu);
+    Ok(CaughtUp { records: followed.records, seconds: followed.seconds, cpu, rss_bytes })
+}
+
+/// What was seen of a group that caught up.
+pub struct Followed<C> {
+    /// Records between the first commit that was seen and the end.
+    pub records: f64,
+    pub seconds: f64,
+    /// Core time so far, at that first commit.
+    pub cpu: C,
+}
+
+/// Lets somebody go on and watches the group until it has committed all up to `until`.
+pub fn follow<C>(
+    group: &Group,
+    until: &Positions,
+    resume: impl FnOnce() -> Result<()>,
+    cpu: impl Fn() -> Result<C>,
+) -> Result<Followed<C>> {
     let done = |now: &Positions| now.iter().zip(until).map(|(now, until)| (*now).min(*until)).sum::<i64>();
     let begun = Instant::now();
     let total: i64 = until.iter().sum();
     let before = done(&group.committed()?);
     let mut first = None;
-    deployment.workers[worker].signal(Signal::CONT)?;
-    let seconds = loop {
+    resume()?;
+    loop {
         let committed = done(&group.committed()?);
         if first.is_none() && committed > before {
-            first = Some((Instant::now(), committed, processes.cpu()?));
+            first = Some((Instant::now(), committed, cpu()?));
         }
         if committed >= total {
-            break first.as_ref().map_or(0.0, |(at, ..)| at.elapsed().as_secs_f64());
+            let (at, from, cpu) = first.context("a first commit")?;
+            return Ok(Followed { records: (total - from) as f64, seconds: at.elapsed().as_secs_f64(), cpu });
         }
-        ensure!(begun.elapsed() < CATCH_UP_LIMIT, "the worker is at {committed} of {total}");
+        ensure!(begun.elapsed() < CATCH_UP_LIMIT, "the group is at {committed} of {total}");
         thread::sleep(LOOK_EVERY);
-    };
-    let rss_bytes = proc::rss_bytes(processes.worker)?;
-    let (_, from, cpu) = first.context("a first commit")?;
-    wait_stored(&deployment.workers[worker].address)?;
-    let cpu = processes.cpu()?.since(&cpu);
-    Ok(CaughtUp { records: (total - from) as f64, seconds, cpu, rss_bytes })
+    }
 }
 
 /// Waits until the store owes nothing. The worker says so every quarter of a second.

@@ -18,6 +18,7 @@ const LEASE_S: u32 = 90;
 
 /// A server of its own: in memory alone, which is the best it can do.
 pub struct Redis {
+    port: u16,
     child: Child,
     stream: TcpStream,
 }
@@ -39,11 +40,19 @@ impl Redis {
         for _ in 0..100 {
             if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
                 stream.set_nodelay(true)?;
-                return Ok(Self { child, stream });
+                return Ok(Self { port, child, stream });
             }
             thread::sleep(Duration::from_millis(50));
         }
         anyhow::bail!("redis-server does not answer on port {port}")
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn cpu_s(&self) -> Result<f64> {
+        proc::cpu_s(self.child.id())
     }
 
     /// Beats per core-second, client included, after every session was there once.
@@ -51,15 +60,14 @@ impl Redis {
         self.pipelined(sessions, |text, index| {
             command(text, &["SET", &key(index), "1", "EX", &LEASE_S.to_string()]);
         })?;
-        let cpu = || anyhow::Ok(proc::own_cpu_s()? + proc::cpu_s(self.child.id())?);
-        let before = cpu()?;
+        let before = proc::own_cpu_s()? + self.cpu_s()?;
         let lease = LEASE_S.to_string();
         let mut stream = self.stream.try_clone()?;
         pipelined(&mut stream, beats, |text, number| {
             // A stride, so that neighbours do not follow each other.
             command(text, &["EXPIRE", &key(number.wrapping_mul(7_919) % sessions), &lease]);
         })?;
-        Ok(beats as f64 / (cpu()? - before))
+        Ok(beats as f64 / (proc::own_cpu_s()? + self.cpu_s()? - before))
     }
 
     fn pipelined(&mut self, count: u64, write: impl FnMut(&mut Vec<u8>, u64)) -> Result<()> {

@@ -11,28 +11,35 @@ use anyhow::{Context as _, Result, anyhow};
 use super::{
     proc,
     real::{deployment::Deployment, servers::Servers},
+    results,
     table::{self, Measured},
 };
 
 const ROUNDS: usize = 5;
+/// A look at whether all of it works, not to be quoted.
+const QUICK: (usize, f64) = (1, 0.1);
 
 #[derive(Debug)]
 pub struct Arguments {
     names: Vec<String>,
     rounds: usize,
     scale: f64,
+    /// Whether RESULTS.md gets what is measured.
+    results: bool,
     /// A part of a figure that needs a process of its own, and its size.
     pub child: Option<(String, u64)>,
 }
 
 impl Arguments {
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut parsed = Self { names: Vec::new(), rounds: ROUNDS, scale: 1.0, child: None };
+        let mut parsed = Self { names: Vec::new(), rounds: ROUNDS, scale: 1.0, results: false, child: None };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
             match argument.as_str() {
                 // Cargo says so to every bench.
                 "--bench" => {}
+                "--results" => parsed.results = true,
+                "--quick" => (parsed.rounds, parsed.scale) = QUICK,
                 "--rounds" => parsed.rounds = read(&argument, &value()?)?,
                 "--scale" => parsed.scale = read(&argument, &value()?)?,
                 "--child" => parsed.child = Some((value()?, read(&argument, &value()?)?)),
@@ -58,12 +65,14 @@ pub struct Suite {
     measured: RefCell<Vec<Measured>>,
     /// Shown without a bar.
     notes: RefCell<Vec<String>>,
+    /// Figures that could not be measured here, and why.
+    not_run: RefCell<Vec<(String, String)>>,
 }
 
 impl Suite {
     pub fn new(arguments: Arguments) -> Self {
-        let (measured, notes) = (RefCell::default(), RefCell::default());
-        Self { arguments, servers: OnceCell::new(), measured, notes }
+        let (measured, notes, not_run) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { arguments, servers: OnceCell::new(), measured, notes, not_run }
     }
 
     pub fn wants(&self, name: &str) -> bool {
@@ -105,9 +114,24 @@ impl Suite {
         Ok(())
     }
 
+    /// Says why a figure has no number, if it was asked for.
+    pub fn not_run(&self, name: &str, reason: &str) {
+        if self.wants(name) {
+            println!("{name} not run: {reason}");
+            self.not_run.borrow_mut().push((name.to_owned(), reason.to_owned()));
+        }
+    }
+
     pub fn note(&self, note: String) {
         eprintln!("  {note}");
         self.notes.borrow_mut().push(note);
+    }
+
+    /// A note about the last round.
+    pub fn note_if_last(&self, round: usize, note: impl FnOnce() -> String) {
+        if round == self.rounds() {
+            self.note(note());
+        }
     }
 
     /// Under which conditions this runs.
@@ -131,10 +155,21 @@ impl Suite {
 
     pub fn table(&self) -> String {
         let mut text = self.head() + "\n\n" + &table::render(&self.measured.borrow());
+        for (name, reason) in self.not_run.borrow().iter() {
+            let _ = writeln!(text, "{name}: not run: {reason}");
+        }
         for note in self.notes.borrow().iter() {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{note}");
         }
         text
+    }
+
+    /// Puts what was measured into RESULTS.md, if that was asked for.
+    pub fn write_results(&self) -> Result<()> {
+        if !self.arguments.results {
+            return Ok(());
+        }
+        results::write(&self.head(), &self.measured.borrow(), &self.not_run.borrow(), &self.notes.borrow())
     }
 }

@@ -112,6 +112,24 @@ impl Measured {
         (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max))
     }
 
+    /// A row of a Markdown table, all but its last cell.
+    pub fn row(&self) -> String {
+        let (least, greatest) = self.spread();
+        let (numerator, denominator) = self.sides();
+        let Figure { name, bar, aim, sides, .. } = self.figure;
+        format!(
+            "| {name} | {} | {}..{} ({}) | {} | {} | {} | {} | {sides} |",
+            short(self.value()),
+            short(least),
+            short(greatest),
+            self.rounds.len(),
+            bar.text(self.value()),
+            aim.text(self.value()),
+            short(numerator),
+            short(denominator)
+        )
+    }
+
     /// For scripts: `name value numerator denominator`.
     pub fn line(&self) -> String {
         let (numerator, denominator) = self.sides();

@@ -1,13 +1,12 @@
 //! The worker catching up on a backlog, against bare drains of the same records.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::Result;
 use rustix::process::Signal;
 
 use crate::{
     bare::{self, Positions},
-    load::{BATCH_BEATS, BEAT_EVERY_S, Backlog, Changes, Form, HEARTBEATS, Load},
+    load::{BATCH_BEATS, BEAT_EVERY_S, Backlog, Changes, Form, HEARTBEATS, Load, ago_ms},
+    peers::{Cihangir, Streams},
     product::{self, CaughtUp, Processes},
     real::deployment::Deployment,
     redis::Redis,
@@ -20,8 +19,6 @@ const SECONDS: u64 = 450;
 /// Batched beats go by faster, so that more of them are written: 9 M.
 const BATCHED_SECONDS: u64 = 1_350;
 const REDIS_BEATS: u64 = 2_000_000;
-/// How long ago the record clock begins.
-const AGO_MS: i64 = 12 * 3_600_000;
 
 /// A worker whose sessions have all joined, and its log.
 pub struct World {
@@ -34,9 +31,8 @@ pub struct World {
 impl World {
     pub fn new(suite: &Suite, name: &str, sessions: u64) -> Result<Self> {
         let mut deployment = product::patient_deployment(suite.servers()?, name)?;
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
         let load = Load::new(sessions, 0);
-        let backlog = Backlog::new(&deployment.kafka, &deployment.group, load, now_ms - AGO_MS)?;
+        let backlog = Backlog::new(&deployment.kafka, &deployment.group, load, ago_ms()?)?;
         let worker = product::start(&mut deployment)?;
         deployment.wait_ready(worker)?;
         let processes = Processes::of(suite.servers()?, deployment.workers[worker].pid())?;
@@ -67,12 +63,26 @@ impl World {
     }
 }
 
+/// The rounds of the family.
+#[derive(Default)]
+struct Rounds {
+    singles: Vec<(f64, f64)>,
+    batches: Vec<(f64, f64)>,
+    workers: Vec<(f64, f64)>,
+    all: Vec<(f64, f64)>,
+    redis: Vec<(f64, f64)>,
+    cihangir: Vec<(f64, f64)>,
+    streams: Vec<(f64, f64)>,
+    streams_rss: Vec<(f64, f64)>,
+    rss: Vec<f64>,
+}
+
 pub fn run(suite: &Suite) -> Result<()> {
     let mut world = World::new(suite, "catch_up", SESSIONS)?;
+    let peers = Peers::prepare(suite, &mut world)?;
     let broker = world.processes.broker;
     let (seconds, batched_seconds) = (suite.scaled(SECONDS, 30), suite.scaled(BATCHED_SECONDS, 60));
-    let (mut singles, mut batches, mut workers, mut all) = (vec![], vec![], vec![], vec![]);
-    let (mut rss, mut redis) = (Vec::new(), Vec::new());
+    let mut rounds = Rounds::default();
     for round in 0..suite.rounds() {
         let (from, until) = world.write(seconds, Form::Single, Changes::OnePercent)?;
         let kafka = world.deployment.kafka.clone();
@@ -91,12 +101,12 @@ pub fn run(suite: &Suite) -> Result<()> {
             }
         };
         let us = |seconds: f64, records: f64| seconds * 1e6 / records;
-        singles.push((worker.records / worker.seconds, poll.per_second()));
+        rounds.singles.push((worker.records / worker.seconds, poll.per_second()));
         let bare_records = batch.records as f64;
-        workers.push((us(worker.cpu.worker_s, worker.records), us(batch.own_cpu_s, bare_records)));
+        rounds.workers.push((us(worker.cpu.worker_s, worker.records), us(batch.own_cpu_s, bare_records)));
         let bare_all = batch.own_cpu_s + batch.broker_cpu_s;
-        all.push((us(worker.cpu.all_s(), worker.records), us(bare_all, bare_records)));
-        rss.push(worker.rss_bytes as f64 / 1e6);
+        rounds.all.push((us(worker.cpu.all_s(), worker.records), us(bare_all, bare_records)));
+        rounds.rss.push(worker.rss_bytes as f64 / 1e6);
         let cpu = worker.cpu;
         eprintln!(
             "  round {round}: worker {:.0}/s, cpu {:.2} + {:.2} + {:.2} s; poll {:.0}/s; batch {:.0}/s",
@@ -107,30 +117,123 @@ pub fn run(suite: &Suite) -> Result<()> {
             poll.per_second(),
             batch.per_second()
         );
-        if suite.wants("vs_redis") && Redis::is_installed() {
-            let expired =
-                Redis::start()?.expire(world.backlog.load.sessions, suite.scaled(REDIS_BEATS, 100_000))?;
-            redis.push((worker.records / (cpu.worker_s + cpu.broker_s), expired));
-        }
+        peers.measure(suite, &world, &until, &worker, &mut rounds)?;
         if suite.wants("batched_beats_vs_poll") {
             let (_, until) = world.write(batched_seconds, Form::Batched, Changes::OnePercent)?;
             let batched = world.catch_up(&until)?;
+            peers.pass(&world, &until)?;
             let beats = batched.records * BATCH_BEATS as f64 / batched.seconds;
-            batches.push((beats, poll.per_second()));
+            rounds.batches.push((beats, poll.per_second()));
         }
     }
-    suite.record("heartbeats_vs_poll", singles)?;
-    if !batches.is_empty() {
-        suite.record("batched_beats_vs_poll", batches)?;
-    }
-    if redis.is_empty() {
-        suite.note("vs_redis: not measured, there is no redis-server on the path".to_owned());
-    } else {
-        suite.record("vs_redis", redis)?;
-    }
-    suite.record("worker_us_per_heartbeat", workers)?;
-    suite.record("all_us_per_heartbeat", all)?;
+    drop(peers);
     product::stop(&mut world.deployment, world.worker)?;
-    suite.note(format!("worker while catching up: {:.0} MB in memory", crate::table::median(rss)));
+    record(suite, rounds)
+}
+
+fn record(suite: &Suite, rounds: Rounds) -> Result<()> {
+    suite.record("heartbeats_vs_poll", rounds.singles)?;
+    suite.record("worker_us_per_heartbeat", rounds.workers)?;
+    suite.record("all_us_per_heartbeat", rounds.all)?;
+    for (name, measured) in [
+        ("batched_beats_vs_poll", rounds.batches),
+        ("vs_redis", rounds.redis),
+        ("vs_cihangir_presence", rounds.cihangir),
+        ("vs_kafka_streams", rounds.streams),
+        ("rss_vs_kafka_streams", rounds.streams_rss),
+    ] {
+        // Those without rounds were not asked for, or have said why they were not run.
+        if !measured.is_empty() {
+            suite.record(name, measured)?;
+        }
+    }
+    let rss = crate::table::median(rounds.rss);
+    suite.note(format!("memory while catching up: {rss:.0} MB resident in the worker"));
     Ok(())
+}
+
+/// What a team would use instead, as far as it can be had here.
+struct Peers {
+    redis: bool,
+    cihangir: Option<Cihangir>,
+    streams: Option<Streams>,
+}
+
+impl Peers {
+    fn prepare(suite: &Suite, world: &mut World) -> Result<Self> {
+        let redis = suite.wants("vs_redis") && Redis::is_installed();
+        if !redis {
+            suite.not_run("vs_redis", "there is no redis-server on the path");
+        }
+        let cihangir = match suite.wants("vs_cihangir_presence").then(Cihangir::build) {
+            Some(Err(error)) => {
+                suite.not_run("vs_cihangir_presence", &format!("{error:#}"));
+                None
+            }
+            built => built.transpose()?,
+        };
+        let names = ["vs_kafka_streams", "rss_vs_kafka_streams"];
+        let (deployment, processes) = (&world.deployment, world.processes);
+        let start = || {
+            let name = format!("{}.streams", deployment.keyspace);
+            let partitions = world.backlog.load.partitions;
+            Streams::start(&deployment.kafka, &name, &deployment.folder, processes.broker, partitions)
+        };
+        let streams = match names.iter().any(|name| suite.wants(name)).then(start) {
+            Some(Err(error)) => {
+                names.iter().for_each(|name| suite.not_run(name, &format!("{error:#}")));
+                None
+            }
+            started => started.transpose()?,
+        };
+        if let Some(streams) = &streams {
+            // It warms up with as much as a round has.
+            let (_, until) = world.write(suite.scaled(SECONDS, 30), Form::Single, Changes::OnePercent)?;
+            world.catch_up(&until)?;
+            streams.catch_up(&until)?;
+        }
+        Ok(Self { redis, cihangir, streams })
+    }
+
+    /// Lets the application read what is not for it, so that this is in nothing that is measured.
+    fn pass(&self, world: &World, until: &Positions) -> Result<()> {
+        let Some(streams) = &self.streams else { return Ok(()) };
+        world.deployment.workers[world.worker].signal(Signal::STOP)?;
+        streams.catch_up(until).map(drop)
+    }
+
+    fn measure(
+        &self,
+        suite: &Suite,
+        world: &World,
+        until: &Positions,
+        worker: &CaughtUp,
+        rounds: &mut Rounds,
+    ) -> Result<()> {
+        let per_core_s = worker.records / (worker.cpu.worker_s + worker.cpu.broker_s);
+        let sessions = world.backlog.load.sessions;
+        if self.redis {
+            let expired = Redis::start()?.expire(sessions, suite.scaled(REDIS_BEATS, 100_000))?;
+            rounds.redis.push((per_core_s, expired));
+        }
+        if let Some(cihangir) = &self.cihangir {
+            let beats = cihangir.beats(sessions, suite.scaled(REDIS_BEATS, 100_000))?;
+            eprintln!("  cihangir/presence: {beats:.0} beats per core-second");
+            rounds.cihangir.push((per_core_s, beats));
+        }
+        if let Some(streams) = &self.streams {
+            // The worker stands still meanwhile, and what it appended is no part of the range.
+            world.deployment.workers[world.worker].signal(Signal::STOP)?;
+            let run = streams.catch_up(until)?;
+            eprintln!(
+                "  Kafka Streams: {:.0} beats per core-second, {:.0}/s, {:.0} MB",
+                run.beats_per_core_s,
+                run.per_second,
+                run.rss_bytes as f64 / 1e6
+            );
+            rounds.streams.push((per_core_s, run.beats_per_core_s));
+            rounds.streams_rss.push((worker.rss_bytes as f64, run.rss_bytes as f64));
+        }
+        Ok(())
+    }
 }

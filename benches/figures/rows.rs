@@ -1,0 +1,215 @@
+//! What the timeline writes, against bare loops that write the same rows.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result};
+use heartline::{
+    processor::{conversation::Conversation, inbox::Inbox},
+    store::WriteBatch,
+};
+
+use crate::{
+    chat::{Chat, SENDS},
+    inside::{Inside, Processor, Transactions},
+    load::Sender,
+    proc,
+    product::Processes,
+    rows::Rows,
+    suite::Suite,
+    table::median,
+};
+
+/// Members of a group, groups, and entries of a round.
+const SIZES: [(&str, &str, u64, u64, u64); 3] = [
+    ("rows_vs_batches_2", "two", 2, 10_000, 120_000),
+    ("rows_vs_batches_20", "twenty", 20, 1_000, 300_000),
+    ("rows_vs_batches_500", "many", 500, 40, 400_000),
+];
+/// The bare loops' requests in flight: as many as the worker has.
+const IN_FLIGHT: usize = 256;
+const SINGLES_IN_FLIGHT: [usize; 5] = [64, 128, 256, 512, 1_024];
+/// Rows that a bare loop of single inserts writes per round, and while its best setting is looked for.
+const SINGLES: usize = 100_000;
+const TRIED: usize = 30_000;
+
+pub fn run(suite: &Suite) -> Result<()> {
+    for (name, chat, size, groups, entries) in SIZES {
+        let singles = size == 20 && suite.wants("rows_vs_single");
+        if suite.wants(name) || singles {
+            measure(suite, name, Chat::new(chat, groups, size), entries, singles)?;
+        }
+    }
+    Ok(())
+}
+
+/// Both processors of the timeline, in this process.
+pub struct Timeline {
+    pub conversation: Processor,
+    pub inbox: Processor,
+}
+
+impl Timeline {
+    pub fn start(inside: &Inside, prefix: &str, keyspace: &str) -> Result<Self> {
+        let cql = inside.connect(keyspace)?;
+        let conversation = inside.start::<Conversation>(prefix, &cql, Transactions::On)?;
+        let inbox = inside.start::<Inbox>(prefix, &cql, Transactions::On)?;
+        Ok(Self { conversation, inbox })
+    }
+
+    fn each(&self) -> [&Processor; 2] {
+        [&self.conversation, &self.inbox]
+    }
+
+    fn commits(&self) -> [u64; 2] {
+        self.each().map(|processor| processor.seen.commits.load(Ordering::Relaxed))
+    }
+
+    pub fn stop(self) -> Result<()> {
+        self.conversation.stop()?;
+        self.inbox.stop()
+    }
+}
+
+/// What one round of the worker took.
+struct Written {
+    batches: Vec<Arc<WriteBatch>>,
+    rows: usize,
+    entries: usize,
+    seconds: f64,
+    cpu_s: f64,
+    commits: [u64; 2],
+}
+
+fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bool) -> Result<()> {
+    let servers = suite.servers()?;
+    let deployment = suite.deployment("rows", "")?;
+    let inside = Inside::new(servers)?;
+    let (broker, cql) = Processes::servers(servers)?;
+    let timeline = Timeline::start(&inside, &deployment.keyspace, &deployment.keyspace)?;
+    let sender = Sender::new(&deployment.kafka, 20)?;
+    chat.join(&sender)?;
+    let [batched_keyspace, single_keyspace] =
+        ["batches", "singles"].map(|what| format!("{}_{what}", deployment.keyspace));
+    for keyspace in [&batched_keyspace, &single_keyspace] {
+        inside.connect(keyspace)?;
+    }
+    let mut batched = Rows::connect(servers.cql.address(), &batched_keyspace)?;
+    let mut single = Rows::connect(servers.cql.address(), &single_keyspace)?;
+    timeline.each().iter().for_each(|processor| processor.seen.keep());
+
+    let sends = suite.scaled(entries, 10 * chat.size) / chat.size;
+    let (mut number, mut in_flight) = (0, SINGLES_IN_FLIGHT[0]);
+    let (mut cpu, mut speed, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=suite.rounds() {
+        let written = write(&timeline, &chat, &sender, &mut number, sends, [broker, cql])?;
+        let before = proc::own_cpu_s()? + proc::cpu_s(cql)?;
+        batched.batches(&written.batches, IN_FLIGHT)?;
+        let bare_s = proc::own_cpu_s()? + proc::cpu_s(cql)? - before;
+        let us = |seconds: f64| seconds * 1e6 / written.entries as f64;
+        eprintln!(
+            "  {name} round {round}: worker {:.1} core-us an entry, bare batches {:.1}; {} rows in {} batches, \
+             {} + {} commits, {:.2} s",
+            us(written.cpu_s),
+            us(bare_s),
+            written.rows,
+            written.batches.len(),
+            written.commits[0],
+            written.commits[1],
+            written.seconds
+        );
+        if round == 0 {
+            if with_singles {
+                in_flight = best(&mut single, &written.batches)?;
+            }
+            // It warms up both servers and both clients.
+            continue;
+        }
+        cpu.push((us(bare_s), us(written.cpu_s)));
+        shapes.push(written.rows as f64 / written.batches.len() as f64);
+        if with_singles {
+            let some = first_rows(&written.batches, SINGLES);
+            let (rows, seconds) = single.singles(some, in_flight)?;
+            speed.push((written.rows as f64 / written.seconds, rows as f64 / seconds));
+        }
+        suite.note_if_last(round, || {
+            format!(
+                "{name}: {:.0} rows/s, {:.1} rows a batch, {:.0} + {:.0} commits/s of conversations and inboxes, \
+                 {:.0} entries a commit",
+                written.rows as f64 / written.seconds,
+                median(shapes.clone()),
+                written.commits[0] as f64 / written.seconds,
+                written.commits[1] as f64 / written.seconds,
+                written.entries as f64 / written.commits[1].max(1) as f64
+            )
+        });
+    }
+    timeline.stop()?;
+    if with_singles {
+        suite.note(format!("rows_vs_single: {in_flight} single inserts in flight were best"));
+        suite.record("rows_vs_single", speed)?;
+    }
+    suite.record(name, cpu)
+}
+
+/// Lets the worker take so many sends that were written while it stood still.
+fn write(
+    timeline: &Timeline,
+    chat: &Chat,
+    sender: &Sender,
+    number: &mut u64,
+    sends: u64,
+    [broker, cql]: [u32; 2],
+) -> Result<Written> {
+    timeline.conversation.gate.close();
+    for _ in 0..sends {
+        chat.send(sender, SENDS, *number % chat.groups, *number)?;
+        *number += 1;
+    }
+    sender.flush()?;
+    timeline.each().iter().for_each(|processor| drop(processor.seen.take()));
+    let cpu = || anyhow::Ok(proc::own_cpu_s()? + proc::cpu_s(broker)? + proc::cpu_s(cql)?);
+    let (before, commits, begun) = (cpu()?, timeline.commits(), Instant::now());
+    timeline.conversation.gate.open();
+    let entries = (sends * chat.size) as usize;
+    // A message and the row of its id.
+    timeline.conversation.wait_written("messages", 2 * sends as usize)?;
+    timeline.inbox.wait_written("inbox", entries)?;
+    let cpu_s = cpu()? - before;
+    let now = timeline.commits();
+    let (mut batches, mut rows, mut last) = (Vec::new(), 0, begun);
+    for processor in timeline.each() {
+        let kept = processor.seen.take();
+        rows += kept.written.iter().map(|(.., rows)| rows).sum::<usize>();
+        last = kept.written.iter().map(|(at, ..)| *at).fold(last, Instant::max);
+        batches.extend(kept.batches);
+    }
+    let commits = [now[0] - commits[0], now[1] - commits[1]];
+    Ok(Written { batches, rows, entries, seconds: (last - begun).as_secs_f64(), cpu_s, commits })
+}
+
+/// As many whole batches as have so many rows.
+fn first_rows(batches: &[Arc<WriteBatch>], rows: usize) -> &[Arc<WriteBatch>] {
+    let mut seen = 0;
+    let within = batches.iter().take_while(|batch| {
+        seen += batch.statements.len();
+        seen <= rows
+    });
+    &batches[..within.count().max(1)]
+}
+
+/// The number of single inserts in flight that gets most rows in.
+fn best(single: &mut Rows, batches: &[Arc<WriteBatch>]) -> Result<usize> {
+    let some = first_rows(batches, TRIED);
+    // The first one warms up.
+    single.singles(some, SINGLES_IN_FLIGHT[0])?;
+    let mut tried = Vec::new();
+    for in_flight in SINGLES_IN_FLIGHT {
+        let (rows, seconds) = single.singles(some, in_flight)?;
+        tried.push((rows as f64 / seconds, in_flight));
+    }
+    let (_, in_flight) = tried.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).context("a setting")?;
+    Ok(in_flight)
+}
