@@ -9,6 +9,7 @@
 
 mod bare;
 mod chat;
+mod disk;
 mod echo;
 mod figures;
 mod hops;

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use crate::{
     bare::{self, Positions},
     load::{BATCH_BEATS, BEAT_EVERY_S, Backlog, Changes, Form, HEARTBEATS, Load, ago_ms},
-    peers::{Cihangir, Streams},
+    peers::{Cihangir, Streams, StreamsRun},
     product::{self, CaughtUp, Processes},
     real::deployment::Deployment,
     redis::Redis,
@@ -197,9 +197,8 @@ impl Peers {
 
     /// Lets the application read what is not for it, so that this is in nothing that is measured.
     fn pass(&self, world: &World, until: &Positions) -> Result<()> {
-        let Some(streams) = &self.streams else { return Ok(()) };
-        world.deployment.workers[world.worker].signal(Signal::STOP)?;
-        streams.catch_up(until).map(drop)
+        let streams = self.streams.as_ref();
+        streams.map_or(Ok(()), |streams| beside(world, streams, until).map(drop))
     }
 
     fn measure(
@@ -222,9 +221,7 @@ impl Peers {
             rounds.cihangir.push((per_core_s, beats));
         }
         if let Some(streams) = &self.streams {
-            // The worker stands still meanwhile, and what it appended is no part of the range.
-            world.deployment.workers[world.worker].signal(Signal::STOP)?;
-            let run = streams.catch_up(until)?;
+            let run = beside(world, streams, until)?;
             eprintln!(
                 "  Kafka Streams: {:.0} beats per core-second, {:.0}/s, {:.0} MB",
                 run.beats_per_core_s,
@@ -236,4 +233,13 @@ impl Peers {
         }
         Ok(())
     }
+}
+
+/// Lets the application catch up while the worker stands still.
+fn beside(world: &World, streams: &Streams, until: &Positions) -> Result<StreamsRun> {
+    let worker = &world.deployment.workers[world.worker];
+    worker.signal(Signal::STOP)?;
+    let run = streams.catch_up(until);
+    worker.signal(Signal::CONT)?;
+    run
 }

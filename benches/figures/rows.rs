@@ -13,10 +13,12 @@ use heartline::{
 
 use crate::{
     chat::{Chat, SENDS},
+    disk,
     inside::{Inside, Processor, Transactions},
     load::Sender,
     proc,
     product::Processes,
+    real::servers::Servers,
     rows::Rows,
     suite::Suite,
     table::median,
@@ -36,13 +38,34 @@ const SINGLES: usize = 100_000;
 const TRIED: usize = 30_000;
 
 pub fn run(suite: &Suite) -> Result<()> {
+    let mut left = Vec::new();
     for (name, chat, size, groups, entries) in SIZES {
         let singles = size == 20 && suite.wants("rows_vs_single");
         if suite.wants(name) || singles {
-            measure(suite, name, Chat::new(chat, groups, size), entries, singles)?;
+            left.push(measure(suite, name, Chat::new(chat, groups, size), entries, singles)?);
         }
     }
+    // A database that is stopped in an orderly way has all on disk.
+    let cql = &suite.servers()?.cql;
+    cql.stop()?;
+    cql.start()?;
+    for Left { size, keyspace, messages, log_bytes } in left {
+        let pid = cql.pid().context("the database's process")?;
+        let bytes = disk::keyspace_bytes(pid, &keyspace)? as f64 / messages as f64;
+        let log = log_bytes as f64 / messages as f64;
+        suite.note(format!(
+            "disk bytes per message in groups of {size}: {bytes:.0} in the database, {log:.0} in the log"
+        ));
+    }
     Ok(())
+}
+
+/// What a size left on disk.
+struct Left {
+    size: u64,
+    keyspace: String,
+    messages: u64,
+    log_bytes: u64,
 }
 
 /// Both processors of the timeline, in this process.
@@ -83,7 +106,7 @@ struct Written {
     commits: [u64; 2],
 }
 
-fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bool) -> Result<()> {
+fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bool) -> Result<Left> {
     let servers = suite.servers()?;
     let deployment = suite.deployment("rows", "")?;
     let inside = Inside::new(servers)?;
@@ -91,13 +114,7 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
     let timeline = Timeline::start(&inside, &deployment.keyspace, &deployment.keyspace)?;
     let sender = Sender::new(&deployment.kafka, 20)?;
     chat.join(&sender)?;
-    let [batched_keyspace, single_keyspace] =
-        ["batches", "singles"].map(|what| format!("{}_{what}", deployment.keyspace));
-    for keyspace in [&batched_keyspace, &single_keyspace] {
-        inside.connect(keyspace)?;
-    }
-    let mut batched = Rows::connect(servers.cql.address(), &batched_keyspace)?;
-    let mut single = Rows::connect(servers.cql.address(), &single_keyspace)?;
+    let [mut batched, mut single] = bare(&inside, servers, &deployment.keyspace)?;
     timeline.each().iter().for_each(|processor| processor.seen.keep());
 
     let sends = suite.scaled(entries, 10 * chat.size) / chat.size;
@@ -151,7 +168,19 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
         suite.note(format!("rows_vs_single: {in_flight} single inserts in flight were best"));
         suite.record("rows_vs_single", speed)?;
     }
-    suite.record(name, cpu)
+    suite.record(name, cpu)?;
+    let log_bytes = disk::topics_bytes(broker, &[SENDS, "deliveries", "inbox"])?;
+    Ok(Left { size: chat.size, keyspace: deployment.keyspace.clone(), messages: number, log_bytes })
+}
+
+/// The bare loops, each with tables of its own: ready-made batches, and single inserts.
+fn bare(inside: &Inside, servers: &Servers, keyspace: &str) -> Result<[Rows; 2]> {
+    let rows = |what: &str| {
+        let keyspace = format!("{keyspace}_{what}");
+        inside.connect(&keyspace)?;
+        Rows::connect(servers.cql.address(), &keyspace)
+    };
+    Ok([rows("batches")?, rows("singles")?])
 }
 
 /// Lets the worker take so many sends that were written while it stood still.
