@@ -34,8 +34,8 @@ const SIZES: [(&str, &str, u64, u64, u64); 3] = [
 const IN_FLIGHT: usize = 256;
 const SINGLES_IN_FLIGHT: [usize; 5] = [64, 128, 256, 512, 1_024];
 /// Rows that a bare loop of single inserts writes per round, and while its best setting is looked for.
-const SINGLES: usize = 100_000;
-const TRIED: usize = 30_000;
+const SINGLES: u64 = 100_000;
+const TRIED: u64 = 30_000;
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut left = Vec::new();
@@ -139,7 +139,8 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
         );
         if round == 0 {
             if with_singles {
-                in_flight = best(&mut single, &written.batches)?;
+                let tried = suite.scaled(TRIED, 3_000) as usize;
+                in_flight = best(&mut single, first_rows(&written.batches, tried))?;
             }
             // It warms up both servers and both clients.
             continue;
@@ -147,7 +148,7 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
         cpu.push((us(bare_s), us(written.cpu_s)));
         shapes.push(written.rows as f64 / written.batches.len() as f64);
         if with_singles {
-            let some = first_rows(&written.batches, SINGLES);
+            let some = first_rows(&written.batches, suite.scaled(SINGLES, 10_000) as usize);
             let (rows, seconds) = single.singles(some, in_flight)?;
             speed.push((written.rows as f64 / written.seconds, rows as f64 / seconds));
         }
@@ -230,8 +231,7 @@ fn first_rows(batches: &[Arc<WriteBatch>], rows: usize) -> &[Arc<WriteBatch>] {
 }
 
 /// The number of single inserts in flight that gets most rows in.
-fn best(single: &mut Rows, batches: &[Arc<WriteBatch>]) -> Result<usize> {
-    let some = first_rows(batches, TRIED);
+fn best(single: &mut Rows, some: &[Arc<WriteBatch>]) -> Result<usize> {
     // The first one warms up.
     single.singles(some, SINGLES_IN_FLIGHT[0])?;
     let mut tried = Vec::new();
