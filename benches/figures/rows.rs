@@ -2,7 +2,8 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -32,6 +33,8 @@ const SIZES: [(&str, &str, u64, u64, u64); 3] = [
 ];
 /// The bare loops' requests in flight: as many as the worker has.
 const IN_FLIGHT: usize = 256;
+/// Until a gate that was closed holds.
+const CLOSED: Duration = Duration::from_secs(1);
 const SINGLES_IN_FLIGHT: [usize; 5] = [64, 128, 256, 512, 1_024];
 /// Rows that a bare loop of single inserts writes per round, and while its best setting is looked for.
 const SINGLES: u64 = 100_000;
@@ -194,6 +197,8 @@ fn write(
     [broker, cql]: [u32; 2],
 ) -> Result<Written> {
     timeline.conversation.gate.close();
+    // A poll that is under way would still bring some of it.
+    thread::sleep(CLOSED);
     for _ in 0..sends {
         chat.send(sender, SENDS, *number % chat.groups, *number)?;
         *number += 1;
