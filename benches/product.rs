@@ -227,7 +227,7 @@ pub fn follow<C>(
 /// Waits until the store owes nothing. The worker says so every quarter of a second.
 pub fn wait_stored(address: &str) -> Result<()> {
     until("all rows are stored", Duration::from_secs(120), || {
-        let unstored = metric(address, "heartline_unstored_bytes", "processor=\"presence\"")?;
+        let unstored = metric(address, "heartline_unstored_bytes", "")?;
         Ok((unstored == 0.0).then_some(()))
     })
 }

@@ -32,6 +32,8 @@ const WARM_UP_S: u64 = 2;
 /// A pause between two looks at everything that is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 const LIMIT: Duration = Duration::from_secs(60);
+/// Until what was just sent is on its way to the store.
+const SETTLE: Duration = Duration::from_secs(3);
 const CROWD: u64 = 100_000;
 /// Messages to the crowd in a round, one after the other.
 const CROWD_MESSAGES: u64 = 3;
@@ -55,7 +57,15 @@ impl World {
         let sender = Sender::new(&deployment.kafka, 1)?;
         let chat = Chat::new("chat", GROUPS, MEMBERS);
         chat.join(&sender)?;
-        Ok(Self { deployment, worker, sender, chat, sent: 0 })
+        let world = Self { deployment, worker, sender, chat, sent: 0 };
+        world.settle()?;
+        Ok(world)
+    }
+
+    /// Waits until nothing is under way that is not measured.
+    fn settle(&self) -> Result<()> {
+        thread::sleep(SETTLE);
+        product::wait_stored(self.address())
     }
 
     fn address(&self) -> &str {
@@ -218,6 +228,7 @@ fn fairness(suite: &Suite, world: &mut World, count: u64, warm_up: Duration) -> 
             .try_for_each(|at| wait_for(http, &crowd.member(0, at), seq))
     };
     last(&mut http, 1)?;
+    world.settle()?;
     let (mut seq, mut rounds) = (1, Vec::new());
     for round in 0..suite.rounds() {
         let mut alone = world.measure(count, warm_up)?;
@@ -257,7 +268,10 @@ fn fairness(suite: &Suite, world: &mut World, count: u64, warm_up: Duration) -> 
 /// Waits until an inbox's head is at a number.
 fn wait_for(http: &mut Http, member: &str, seq: u64) -> Result<()> {
     until("the inbox shows it", LIMIT, || {
-        let page = http.json(&format!("/v1/sync/{member}?after={}&count=1", seq - 1))?;
+        // A worker with much to write may say that it is too busy to read.
+        let Ok(page) = http.json(&format!("/v1/sync/{member}?after={}&count=1", seq - 1)) else {
+            return Ok(None);
+        };
         let latest = page["latest_seq"].as_u64().context("a head")?;
         Ok((latest >= seq).then_some(()))
     })
