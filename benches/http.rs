@@ -3,13 +3,16 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(30);
+const HEAD_LIMIT: Duration = Duration::from_secs(180);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub struct Http {
     stream: BufReader<TcpStream>,
@@ -50,5 +53,20 @@ impl Http {
 
     pub fn json(&mut self, path: &str) -> Result<Value> {
         Ok(serde_json::from_slice(&self.get(path)?)?)
+    }
+
+    /// Waits until the head of an inbox is at a number. A worker with much to write may say meanwhile that it
+    /// is too busy to read.
+    pub fn wait_for_head(&mut self, member: &str, seq: u64) -> Result<()> {
+        let path = format!("/v1/sync/{member}?after={}&count=1", seq - 1);
+        let begun = Instant::now();
+        loop {
+            let page = self.json(&path);
+            if page.as_ref().is_ok_and(|page| page["latest_seq"].as_u64() >= Some(seq)) {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < HEAD_LIMIT, "{member} is not at {seq}: {page:?}");
+            thread::sleep(LOOK_EVERY);
+        }
     }
 }

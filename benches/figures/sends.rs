@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 
 use crate::{
     chat::{Chat, SENDS},
@@ -15,7 +15,7 @@ use crate::{
     http::Http,
     load::{Sender, paced},
     proc, product,
-    real::deployment::{Deployment, until},
+    real::deployment::Deployment,
     suite::Suite,
     table::quantile,
 };
@@ -205,7 +205,7 @@ fn active(suite: &Suite, deployment: &Deployment, worker: usize, sender: &Sender
     let mut http = Http::connect(&deployment.workers[worker].address)?;
     let last = (chat.groups - 8..chat.groups).map(|group| chat.member(group, 1));
     for member in last {
-        wait_for(&mut http, &member, 1)?;
+        http.wait_for_head(&member, 1)?;
     }
     let bytes = proc::rss_bytes(pid)?.saturating_sub(before) as f64 / chat.groups as f64;
     suite.note(format!(
@@ -225,7 +225,7 @@ fn fairness(suite: &Suite, world: &mut World, count: u64, warm_up: Duration) -> 
     let last = |http: &mut Http, seq| {
         (0..crowd.size)
             .step_by(crowd.size as usize / 50)
-            .try_for_each(|at| wait_for(http, &crowd.member(0, at), seq))
+            .try_for_each(|at| http.wait_for_head(&crowd.member(0, at), seq))
     };
     last(&mut http, 1)?;
     world.settle()?;
@@ -245,7 +245,7 @@ fn fairness(suite: &Suite, world: &mut World, count: u64, warm_up: Duration) -> 
             let wanted = seq;
             let fan_out = thread::spawn(move || -> Result<Duration> {
                 let mut http = Http::connect(&address)?;
-                members.iter().try_for_each(|member| wait_for(&mut http, member, wanted))?;
+                members.iter().try_for_each(|member| http.wait_for_head(member, wanted))?;
                 Ok(begun.elapsed())
             });
             while !fan_out.is_finished() {
@@ -263,16 +263,4 @@ fn fairness(suite: &Suite, world: &mut World, count: u64, warm_up: Duration) -> 
         rounds.push((beside_99, alone_99));
     }
     suite.record("fairness", rounds)
-}
-
-/// Waits until an inbox's head is at a number.
-fn wait_for(http: &mut Http, member: &str, seq: u64) -> Result<()> {
-    until("the inbox shows it", LIMIT, || {
-        // A worker with much to write may say that it is too busy to read.
-        let Ok(page) = http.json(&format!("/v1/sync/{member}?after={}&count=1", seq - 1)) else {
-            return Ok(None);
-        };
-        let latest = page["latest_seq"].as_u64().context("a head")?;
-        Ok((latest >= seq).then_some(()))
-    })
 }

@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -26,7 +26,6 @@ use crate::{
     http::Http,
     load::{Outgoing, Sender, paced},
     product,
-    real::deployment::until,
     suite::Suite,
     table::median,
 };
@@ -41,7 +40,6 @@ const SPARSE_EVERY: usize = 10;
 const BUCKET: u32 = 7;
 const PAGES: usize = 300;
 const WRITES_PER_S: f64 = 500.0;
-const LIMIT: Duration = Duration::from_secs(120);
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut deployment = suite.deployment("sync_page", "")?;
@@ -53,10 +51,7 @@ pub fn run(suite: &Suite) -> Result<()> {
     fill(&sender, sparse, fillers)?;
     let mut http = Http::connect(&deployment.workers[worker].address)?;
     for (member, seq) in [(sparse, MESSAGES / SPARSE_EVERY), (&fillers[0], MESSAGES)] {
-        until("the windows are full", LIMIT, || {
-            let page = http.json(&format!("/v1/sync/{member}?count=1"))?;
-            Ok((page["latest_seq"].as_u64() == Some(seq as u64)).then_some(()))
-        })?;
+        http.wait_for_head(member, seq as u64)?;
     }
     let bare = Bare::connect(suite.servers()?.cql.address(), &deployment.keyspace)?;
 
