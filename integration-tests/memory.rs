@@ -124,7 +124,8 @@ fn write_backlog(kafka: &str, backlog_bytes: usize) -> Result<i64> {
     for number in 0..records {
         let conversation = format!("group/g-{}", number % CONVERSATIONS);
         let head = format!(
-            r#"{{"v":1,"type":"message","conversation":"{conversation}","sender":"alice","client_id":"c-{number}","body":"{body}","unknown":""#
+            r#"{{"v":1,"type":"message","conversation":"{conversation}","sender":"alice",
+            "client_id":"c-{number}","body":"{body}","unknown":""#
         );
         let value = format!("{head}{}\"}}", "x".repeat(SEND_BYTES_MAX - head.len() - 2));
         let partition = topology.place(Topic::Sends, conversation.as_bytes()) as i32;

@@ -70,18 +70,30 @@ macro_rules! same_again {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 1_000, failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_row_of_a_user_reads_as_it_was_written(
-        (origin, status, until_ms, last_seen_ms) in (any::<i64>(), status(), option::of(any::<i64>()), any::<i64>()),
+        (origin, status, last_seen_ms) in (any::<i64>(), status(), any::<i64>()),
+        until_ms in option::of(any::<i64>()),
         choice in option::of(select(&[Choice::Away, Choice::Busy, Choice::Invisible][..])),
         (status_text, activity) in (option::of(text()), option::of(text())),
         (version, generation) in (0..=i64::MAX as u64, any::<i32>()),
     ) {
         let (status_text, activity) = (status_text.as_deref(), activity.as_deref());
-        let row =
-            UserRow { origin, status, choice, until_ms, status_text, activity, version, last_seen_ms, generation };
+        let row = UserRow {
+            origin,
+            status,
+            choice,
+            until_ms,
+            status_text,
+            activity,
+            version,
+            last_seen_ms,
+            generation,
+        };
         let cells = row.to_cells();
         prop_assert_eq!(UserRow::from_cells(&cells), Ok(row));
     }
@@ -129,7 +141,8 @@ proptest! {
     fn rows_of_numbers_read_as_they_were_written(
         [a, b, c, d] in any::<[i64; 4]>(), generation in any::<i32>(), hash in any::<u64>(),
     ) {
-        let head = ConversationHead { latest_seq: a, latest_at_ms: b, members_origin: c, origin: d, generation };
+        let (latest_seq, latest_at_ms, members_origin, origin) = (a, b, c, d);
+        let head = ConversationHead { latest_seq, latest_at_ms, members_origin, origin, generation };
         prop_assert_eq!(ConversationHead::from_cells(&head.to_cells()), Ok(head));
         let bucket = BucketRow { origin: a, generation, window: b, entries: c, window_since_ms: d };
         prop_assert_eq!(BucketRow::from_cells(&bucket.to_cells()), Ok(bucket));
@@ -164,14 +177,19 @@ proptest! {
     #[test]
     fn any_cells_are_an_error_or_a_row_that_says_the_same_again(
         (presence, message, inbox) in (
-            any_cells(presence::PRESENCE.cells), any_cells(message::MESSAGES.cells), any_cells(inbox::INBOX.cells)),
+            any_cells(presence::PRESENCE.cells),
+            any_cells(message::MESSAGES.cells),
+            any_cells(inbox::INBOX.cells),
+        ),
         (bucket, head, conversation) in (
             any_cells(inbox::HEADS.statics),
             any_cells(inbox::HEADS.cells),
             any_cells(conversation::CONVERSATIONS.statics),
         ),
-        (cursor, entry) in (any_cells(cursor::CURSORS.cells), any_cells(conversation::CONVERSATIONS.clustering)),
-        (progress, checkpoint) in (any_cells(progress::PROGRESS.cells), any_cells(checkpoint::CHECKPOINTS.cells)),
+        cursor in any_cells(cursor::CURSORS.cells),
+        entry in any_cells(conversation::CONVERSATIONS.clustering),
+        progress in any_cells(progress::PROGRESS.cells),
+        checkpoint in any_cells(checkpoint::CHECKPOINTS.cells),
     ) {
         same_again!(presence, UserRow);
         same_again!(presence, SessionRow);
@@ -186,7 +204,9 @@ proptest! {
             let clustering = entry.to_clustering();
             prop_assert_eq!(Entry::from_clustering(&clustering), Some(entry));
         }
-        let row = |clustering: &[Value], cells: Vec<Value>| Row { clustering: clustering.into(), cells: cells.into() };
+        let row = |clustering: &[Value], cells: Vec<Value>| {
+            Row { clustering: clustering.into(), cells: cells.into() }
+        };
         let _ = ProgressRow::find(&[row(&entry, progress)], "");
         let key = [Value::Int(1), Value::Int(checkpoint::HEADER)];
         if let Some(header) = SlotHeader::from_row(&row(&key, checkpoint.clone())) {

@@ -356,7 +356,8 @@ proptest! {
     ) {
         match decode(Some(&bytes)) {
             // What was refused of a batch is not in it, and the rest is numbered anew.
-            Ok(Input::Heartbeats { refused, .. } | Input::Goodbyes { refused, .. }) if !refused.is_empty() => {}
+            Ok(Input::Heartbeats { refused, .. } | Input::Goodbyes { refused, .. })
+                if !refused.is_empty() => {}
             Ok(input) => {
                 let again = encode(&input);
                 prop_assert_eq!(decode(Some(&again)), Ok(input));

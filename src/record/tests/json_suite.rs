@@ -49,8 +49,9 @@ fn record_up_to_unknown(topic: Topic) -> String {
             r#""origin":{"partition":0,"offset":1}"#
         ),
         _ => concat!(
-            r#""type":"transition","user":"a","version":1,"from":"offline","to":"online","cause":"heartbeat","#,
-            r#""sessions":1,"occurred_at":1,"detected_at":1,"last_seen":1,"origin":{"partition":0,"offset":1}"#
+            r#""type":"transition","user":"a","version":1,"from":"offline","to":"online","#,
+            r#""cause":"heartbeat","sessions":1,"occurred_at":1,"detected_at":1,"last_seen":1,"#,
+            r#""origin":{"partition":0,"offset":1}"#
         ),
     };
     format!("{{\"v\":1,{fields},\"unknown\":")
@@ -311,7 +312,9 @@ fn text() -> BoxedStrategy<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2_000, failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_text_and_any_edit_of_it_is_judged_as_the_grammar_has_it(
