@@ -73,9 +73,9 @@ fn what_is_no_transition_is_refused() {
 
 fn any_view() -> BoxedStrategy<TransitionView> {
     let status = || select(&[Status::Offline, Status::Away, Status::Online, Status::Busy][..]);
-    let cause = select(
-        &[Cause::Heartbeat, Cause::Goodbye, Cause::Expired, Cause::Idle, Cause::GatewayGone, Cause::Status][..],
-    );
+    let causes =
+        [Cause::Heartbeat, Cause::Goodbye, Cause::Expired, Cause::Idle, Cause::GatewayGone, Cause::Status];
+    let cause = select(causes.to_vec());
     let optional_id = || option::of(id().prop_map(String::from));
     let text = || option::of(".{0,40}".prop_map(String::from));
     let change = (seq(), status(), status(), cause, any::<u32>());
