@@ -107,7 +107,7 @@ impl Index {
 
     #[inline]
     fn home(&self, hash: u32) -> usize {
-        ((spread(hash) >> 32) * self.entries.len() as u64 >> 32) as usize
+        (((spread(hash) >> 32) * self.entries.len() as u64) >> 32) as usize
     }
 
     #[inline]
@@ -129,8 +129,8 @@ impl Index {
 /// Users of one bucket have the low bits of their hash in common: all of it must reach all bits.
 #[inline]
 fn spread(hash: u32) -> u64 {
-    let mixed = u64::from(hash ^ hash >> 15).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ mixed >> 32
+    let mixed = u64::from(hash ^ (hash >> 15)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 32)
 }
 
 #[cfg(test)]
