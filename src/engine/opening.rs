@@ -300,7 +300,10 @@ impl<F: Fold> Engine<F> {
     }
 
     pub(super) fn out_of_range(&mut self, partition: PartitionId, fetch: FetchId) {
-        if self.tasks.get(&partition).is_some_and(|task| task.fetch == fetch) {
+        // What this reading still brings is not taken: the bounds are those of before it.
+        let anew = self.next_id();
+        if let Some(task) = self.tasks.get_mut(&partition).filter(|task| task.fetch == fetch) {
+            task.fetch = anew;
             self.ask_for_bounds(vec![partition]);
         }
     }

@@ -181,6 +181,23 @@ fn a_position_that_the_log_has_is_asked_for_again_and_what_was_read_twice_counts
 }
 
 #[test]
+fn what_a_refused_reading_still_brings_does_not_lie_beyond_the_bounds_that_were_asked_for_before_it() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a", "b"]);
+    stage.commit();
+    stage.event(LogEvent::OutOfRange { partition: 0, fetch });
+    stage.records(fetch, 2, &["c", "d"]);
+    stage.answer_bounds(0, 2);
+    assert_eq!(phase(&stage), Phase::Live);
+    let (from, again) = stage.fetch();
+    assert_eq!(from, 2);
+    stage.records(again, 2, &["c", "d"]);
+    let transaction = stage.commit();
+    assert_eq!(crate::engine::tests::harness::values_of(&transaction), ["c", "d"]);
+}
+
+#[test]
 fn a_partition_that_no_decision_can_cure_is_not_looked_after() {
     let mut stage = Stage::new();
     stage.join();
