@@ -3,8 +3,8 @@
 //! # The contract
 //! * Say what happened: [`Engine::handle_log`], [`Engine::handle_store`].
 //! * Let it work: [`Engine::turn`], after events and at the latest at [`Engine::next_wake_ms`].
-//! * Carry out what it wants: [`Engine::poll_command`] until there is none, after every turn, and before it if
-//!   more is to be read meanwhile; [`Engine::exit`] says that it is over.
+//! * Carry out what it wants: [`Engine::poll_command`] until there is none, after every turn, and before it
+//!   if more is to be read meanwhile; [`Engine::exit`] says that it is over.
 //! * Look at it: [`Engine::status`].
 //!
 //! Time comes in as [`Now`] and decides about pace only: when to send a beacon, when to take a checkpoint,
@@ -396,10 +396,12 @@ impl<F: Fold> Engine<F> {
         self.exit.as_ref()
     }
 
-    /// Whether no transaction is under way and the store owes nothing.
+    /// Whether no transaction is under way and the store owes nothing, nor will owe anything of what was
+    /// folded so far.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.in_flight.is_none() && self.tasks.values().all(Task::is_stored)
+        let is_stored = |task: &Task<F>| task.is_stored() && task.open.output.rows.is_empty();
+        self.in_flight.is_none() && self.tasks.values().all(is_stored)
     }
 
     /// When [`Engine::turn`] has something to do at the latest, on the boot-time clock. What was due already

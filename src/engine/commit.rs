@@ -128,8 +128,9 @@ impl<F: Fold> Engine<F> {
         (TRANSACTION_OUTPUT_BYTES_MAX / self.tasks.len().max(1)).min(PART_OUTPUT_BYTES_MAX)
     }
 
-    /// A batch that somebody waits for is due at once while records arrive as they are written. Behind, nobody
-    /// has it sooner by small transactions, and large ones cost less: rows of more records share a write.
+    /// A batch that somebody waits for is due at once while records arrive as they are written. Behind,
+    /// nobody has it sooner by small transactions, and large ones cost less: rows of more records share a
+    /// write.
     fn batch_is_due(&self) -> bool {
         let Some(since_ms) = self.open_since_ms else { return false };
         let parts = || self.tasks.values().map(|task| &task.open);

@@ -7,7 +7,7 @@
 //! timeline, said once more without the product's code in [`oracle`]; all are compared at the end.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
 };
 
@@ -17,6 +17,7 @@ use super::{Delivery, Fault, Keep, Network, PodEvent, PodId, Settings, step::Cov
 use crate::{
     engine::{Command, Exit},
     log::{AssignmentId, LogCommand, LogEvent},
+    topology::Topic,
 };
 
 pub mod act;
@@ -297,10 +298,14 @@ impl World {
         checked.map_err(|what| self.violation(what))
     }
 
-    /// Whether everybody is ready and all that is visible is in the store.
+    /// Whether everybody is ready and all that is visible is in the store. What belongs to a member that is
+    /// dead, which its group does not know yet, is owed by nobody who could say so.
     fn owes_nothing(&self) -> bool {
         let settled = self.network.broker().is_settled() && self.machines.iter().all(Machine::is_settled);
-        settled && self.machines.iter().all(|machine| machine.missing().is_empty())
+        let held: BTreeSet<_> = self.machines.iter().flat_map(Machine::presence_partitions).collect();
+        settled
+            && held.len() == self.plan.topology.partitions(Topic::Heartbeats) as usize
+            && self.machines.iter().all(|machine| machine.missing().is_empty())
     }
 
     fn deliver(&mut self, delivery: Delivery) {
@@ -335,14 +340,37 @@ impl World {
         }
     }
 
+    /// As a worker does it: what an engine wants is carried out before its turn as well.
     fn turn(&mut self, index: usize, member: usize) {
+        self.carry_out(index, member);
         let now_ms = self.network.now_ms();
         let machine = &mut self.machines[index];
-        let (now, boot_ms) = (machine.now(now_ms), machine.boot_ms);
-        let is_newer = self.plan.newer_machine == Some(index);
-        let machine::Member { pod, engine, .. } = &mut machine.members[member];
-        let Some(running) = engine else { return };
+        let now = machine.now(now_ms);
+        let Some(running) = &mut machine.members[member].engine else { return };
         running.turn(now);
+        self.carry_out(index, member);
+        let machine = &mut self.machines[index];
+        let boot_ms = machine.boot_ms;
+        let machine::Member { pod, engine: Some(running), .. } = &mut machine.members[member] else { return };
+        if let Some(exit) = running.exit() {
+            if let Exit::Fatal(why) = exit {
+                self.network.transcript_mut().line(format_args!("{now_ms} pod-{} exits: {why}", pod.0));
+            }
+            // One engine that must not go on ends the process.
+            self.restores += machine.end(&mut self.network, Network::stop);
+            machine.start_at_ms = Some(now_ms + 1_000);
+        } else {
+            let wake_ms = (running.next_wake_ms() - boot_ms).max(0) as u64;
+            self.network.timer(*pod, wake_ms);
+        }
+    }
+
+    /// Carries out what an engine wants, unless its machine crashes meanwhile.
+    fn carry_out(&mut self, index: usize, member: usize) {
+        let now_ms = self.network.now_ms();
+        let is_newer = self.plan.newer_machine == Some(index);
+        let machine::Member { pod, engine, .. } = &mut self.machines[index].members[member];
+        let Some(running) = engine else { return };
         while let Some(command) = running.poll_command() {
             match command {
                 Command::Log(mut command) => {
@@ -373,17 +401,6 @@ impl World {
             if let Some(down_ms) = self.network.dies_between_outputs(*pod) {
                 return self.crash(index, down_ms);
             }
-        }
-        if let Some(exit) = running.exit() {
-            if let Exit::Fatal(why) = exit {
-                self.network.transcript_mut().line(format_args!("{now_ms} pod-{} exits: {why}", pod.0));
-            }
-            // One engine that must not go on ends the process.
-            self.restores += machine.end(&mut self.network, Network::stop);
-            machine.start_at_ms = Some(now_ms + 1_000);
-        } else {
-            let wake_ms = (running.next_wake_ms() - boot_ms).max(0) as u64;
-            self.network.timer(*pod, wake_ms);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     engine::{Command, Engine, EngineConfig, EngineStatus, Exit, Now, Sequential},
-    log::LogEvent,
+    log::{LogEvent, PartitionId},
     processor::{
         Fold, Retention, conversation::Conversation, cursor::Cursor, inbox::Inbox, presence::Presence,
     },
@@ -155,6 +155,15 @@ impl Machine {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.members.iter().all(|member| member.engine.as_ref().is_some_and(|engine| engine.is_settled()))
+    }
+
+    /// The partitions of presence that are held here.
+    #[must_use]
+    pub fn presence_partitions(&self) -> Vec<PartitionId> {
+        let presence = self.members.iter().filter(|member| member.kind == ProcessorKind::Presence);
+        let engines = presence.filter_map(|member| member.engine.as_ref());
+        let partitions = engines.flat_map(|engine| engine.status().partitions);
+        partitions.map(|partition| partition.partition).collect()
     }
 
     /// What keeps members from being ready, for people.

@@ -3,6 +3,10 @@
 /// The name and the text of every case of `src/sim/cases`.
 pub const KEPT: &[(&str, &str)] = &[
     ("aborted_state_kept", include_str!("../../cases/aborted_state_kept.case")),
+    (
+        "an_older_beat_begins_an_ended_session_again",
+        include_str!("../../cases/an_older_beat_begins_an_ended_session_again.case"),
+    ),
     ("cursor_goes_back", include_str!("../../cases/cursor_goes_back.case")),
     (
         "restored_at_the_committed_position",

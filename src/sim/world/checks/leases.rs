@@ -179,6 +179,8 @@ impl<'a> Silences<'a> {
         let lives = session.beat_ms.is_some_and(|beat_ms| clock_ms < beat_ms + session.lease_ms.0);
         if !lives && clock_ms >= session.buried_until_ms {
             session.until_ms = session.until_ms.max(clock_ms + lease_ms.1);
+            // If it began again, its lease is this one's.
+            session.lease_ms = (session.lease_ms.0.min(lease_ms.0), session.lease_ms.1.max(lease_ms.1));
             session.beat_ms = None;
         } else {
             self.refused.insert((beat.user.to_string(), beat.session.to_string()));
@@ -186,11 +188,13 @@ impl<'a> Silences<'a> {
     }
 
     fn end(&mut self, end: &End<'_>) {
-        let (pair, due_ms) = ((end.epoch, end.counter), self.clock_ms + end.after_ms);
+        let (pair, clock_ms) = ((end.epoch, end.counter), self.clock_ms);
+        let due_ms = clock_ms + end.after_ms;
         let usual_ms = self.parameters.lease_ms;
         let session = self.session(&end.user, &end.session);
-        // For one lease: its own, or the usual one if it was not there.
-        let buried_until_ms = due_ms + session.lease_ms.0.min(usual_ms);
+        // For one lease: its own from when it ends, or the usual one from now if it was not there any more,
+        // as when its gateway was lost.
+        let buried_until_ms = clock_ms + session.lease_ms.0.min(usual_ms);
         if pair > session.pair {
             session.pair = pair;
             (session.until_ms, session.buried_until_ms) = (due_ms, buried_until_ms);
