@@ -94,6 +94,8 @@ pub struct EngineConfig {
 pub struct Pace {
     /// A batch that nobody waits for is committed after this.
     pub quiet_commit_ms: i64,
+    /// A batch is committed after this at the latest while the log is far ahead.
+    pub behind_commit_ms: i64,
     pub beacon_ms: i64,
     /// Every bucket has a checkpoint taken once in this time.
     pub checkpoint_round_ms: i64,
@@ -113,6 +115,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             quiet_commit_ms: 250,
+            behind_commit_ms: 1_000,
             beacon_ms: crate::limits::BEACON_INTERVAL_MS,
             checkpoint_round_ms: 30_000,
             progress_ms: 2_000,
@@ -231,7 +234,8 @@ pub struct Engine<F> {
     /// When the last transaction was sent.
     sent_ms: i64,
     polling: bool,
-    /// A poll brought so much that the log is ahead of this engine; that is believed until then.
+    /// Polls brought so much that the log is ahead of this engine: since when, and how long that is believed.
+    behind_since_ms: i64,
     behind_until_ms: i64,
 
     /// Questions to the store that are not answered, and those to be asked again.
@@ -282,6 +286,7 @@ impl<F: Fold> Engine<F> {
             open_since_ms: None,
             sent_ms: now.boot_ms,
             polling: false,
+            behind_since_ms: now.boot_ms,
             behind_until_ms: now.boot_ms,
             pending: BTreeMap::new(),
             retries: BTreeSet::new(),
@@ -329,6 +334,9 @@ impl<F: Fold> Engine<F> {
                 let records: usize = chunks.iter().map(Chunk::len).sum();
                 let bytes: usize = chunks.iter().map(Chunk::size_bytes).sum();
                 if records >= BEHIND_RECORDS || bytes >= BEHIND_BYTES {
+                    if now.boot_ms >= self.behind_until_ms {
+                        self.behind_since_ms = now.boot_ms;
+                    }
                     self.behind_until_ms = now.boot_ms + BEHIND_MS;
                 }
                 for chunk in chunks {
@@ -408,7 +416,7 @@ impl<F: Fold> Engine<F> {
     /// and was not done by the last turn waits for an event, not for time.
     #[must_use]
     pub fn next_wake_ms(&self) -> i64 {
-        let batch = self.open_since_ms.map(|since_ms| since_ms + self.config.pace.quiet_commit_ms);
+        let batch = self.open_since_ms.map(|since_ms| since_ms + self.batch_age_ms());
         let behind = self.open_since_ms.map(|_| self.behind_until_ms);
         let retry = self.retries.first().map(|(due_ms, _)| *due_ms);
         let claim = match &self.claim {

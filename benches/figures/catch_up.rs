@@ -19,6 +19,9 @@ const SECONDS: u64 = 450;
 /// Batched beats go by faster, so that more of them are written: 9 M.
 const BATCHED_SECONDS: u64 = 1_350;
 const REDIS_BEATS: u64 = 2_000_000;
+/// Rounds before those that count: for about a minute of work the compilers of both servers' virtual machines take
+/// half of what the servers take.
+const WARM_UP_ROUNDS: usize = 5;
 
 /// A worker whose sessions have all joined, and its log.
 pub struct World {
@@ -37,7 +40,7 @@ impl World {
         deployment.wait_ready(worker)?;
         let processes = Processes::of(suite.servers()?, deployment.workers[worker].pid())?;
         let mut world = Self { deployment, backlog, worker, processes };
-        // Everybody joins; and once more, so that both servers are warm.
+        // Everybody joins, and beats once more.
         for _ in 0..2 {
             let (_, until) = world.write(BEAT_EVERY_S, Form::Single, Changes::OnePercent)?;
             world.catch_up(&until)?;
@@ -79,9 +82,13 @@ struct Rounds {
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut world = World::new(suite, "catch_up", SESSIONS)?;
+    let (seconds, batched_seconds) = (suite.scaled(SECONDS, 30), suite.scaled(BATCHED_SECONDS, 60));
+    for _ in 0..WARM_UP_ROUNDS {
+        let (_, until) = world.write(seconds, Form::Single, Changes::OnePercent)?;
+        world.catch_up(&until)?;
+    }
     let peers = Peers::prepare(suite, &mut world)?;
     let broker = world.processes.broker;
-    let (seconds, batched_seconds) = (suite.scaled(SECONDS, 30), suite.scaled(BATCHED_SECONDS, 60));
     let mut rounds = Rounds::default();
     for round in 0..suite.rounds() {
         let (from, until) = world.write(seconds, Form::Single, Changes::OnePercent)?;

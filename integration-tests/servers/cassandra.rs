@@ -68,7 +68,7 @@ pub fn start(directory: &Path, run: &RunDirectory, port: u16, gossip_port: u16) 
 fn arguments(home: &Path, jars: &Path) -> Vec<String> {
     let home = home.display();
     let mut arguments =
-        vec!["-Xms1g".to_owned(), "-Xmx1g".into(), "-Djdk.attach.allowAttachSelf=true".into()];
+        vec!["-Xms1g".to_owned(), "-Xmx3g".into(), "-Djdk.attach.allowAttachSelf=true".into()];
     let allow =
         |option: &'static str| move |package: &&str| [option.to_owned(), format!("{package}=ALL-UNNAMED")];
     arguments.extend(EXPORTS.iter().flat_map(allow("--add-exports")));
@@ -88,7 +88,9 @@ fn arguments(home: &Path, jars: &Path) -> Vec<String> {
     arguments
 }
 
-/// `commitlog_sync: batch`: what is acknowledged survives a kill, as the tests of that demand.
+/// `commitlog_sync: batch`: what is acknowledged survives a kill, as the tests of that demand. Memory for rows as in
+/// the `cassandra_latest.yaml` that comes with this version, and enough of it: a heap as small as the tests could do
+/// with makes the server flush and compact all of a small table every few seconds.
 fn cassandra_yaml(home: &Path, port: u16, gossip_port: u16) -> String {
     let data = home.join("data");
     let data = data.display();
@@ -108,6 +110,13 @@ rpc_address: 127.0.0.1
 native_transport_port: {port}
 start_native_transport: true
 commitlog_sync: batch
+memtable:
+  configurations:
+    default:
+      class_name: TrieMemtable
+memtable_allocation_type: offheap_objects
+memtable_heap_space: 1024MiB
+memtable_offheap_space: 1024MiB
 auto_snapshot: false
 data_file_directories:
   - {data}/data

@@ -128,15 +128,25 @@ impl<F: Fold> Engine<F> {
         (TRANSACTION_OUTPUT_BYTES_MAX / self.tasks.len().max(1)).min(PART_OUTPUT_BYTES_MAX)
     }
 
-    /// A batch that somebody waits for is due at once while records arrive as they are written. Behind,
-    /// nobody has it sooner by small transactions, and large ones cost less: rows of more records share a
-    /// write.
+    /// How old a batch may become. Behind, nobody has it sooner by small transactions, and large ones cost less:
+    /// each has its round trips and markers, and rows of more records share a write and overwrite each other
+    /// before they are sent. So the longer the log has been ahead, the larger they are.
+    pub(super) fn batch_age_ms(&self) -> i64 {
+        let pace = &self.config.pace;
+        match self.now.boot_ms < self.behind_until_ms {
+            true => ((self.now.boot_ms - self.behind_since_ms) / 2)
+                .clamp(pace.quiet_commit_ms, pace.behind_commit_ms.max(pace.quiet_commit_ms)),
+            false => pace.quiet_commit_ms,
+        }
+    }
+
+    /// A batch that somebody waits for is due at once while records arrive as they are written.
     fn batch_is_due(&self) -> bool {
         let Some(since_ms) = self.open_since_ms else { return false };
         let parts = || self.tasks.values().map(|task| &task.open);
         let records: u64 = parts().map(|part| part.counts.consumed()).sum();
         let bytes_max = self.part_bytes_max();
-        self.now.boot_ms - since_ms >= self.config.pace.quiet_commit_ms
+        self.now.boot_ms - since_ms >= self.batch_age_ms()
             || records as usize >= TRANSACTION_INPUT_RECORDS_MAX / 2
             || self.tasks.values().any(|task| {
                 task.is_urgent()
