@@ -19,8 +19,8 @@ const SECONDS: u64 = 450;
 /// Batched beats go by faster, so that more of them are written: 9 M.
 const BATCHED_SECONDS: u64 = 1_350;
 const REDIS_BEATS: u64 = 2_000_000;
-/// Rounds before those that count: for about a minute of work the compilers of both servers' virtual machines take
-/// half of what the servers take.
+/// Rounds before those that count: for about a minute of work the compilers of both servers' virtual
+/// machines take half of what the servers take.
 const WARM_UP_ROUNDS: usize = 5;
 
 /// A worker whose sessions have all joined, and its log.

@@ -88,9 +88,9 @@ fn arguments(home: &Path, jars: &Path) -> Vec<String> {
     arguments
 }
 
-/// `commitlog_sync: batch`: what is acknowledged survives a kill, as the tests of that demand. Memory for rows as in
-/// the `cassandra_latest.yaml` that comes with this version, and enough of it: a heap as small as the tests could do
-/// with makes the server flush and compact all of a small table every few seconds.
+/// `commitlog_sync: batch`: what is acknowledged survives a kill, as the tests of that demand. Memory for
+/// rows as in the `cassandra_latest.yaml` that comes with this version, and enough of it: with a small heap
+/// the server flushes and compacts all of a small table every few seconds.
 fn cassandra_yaml(home: &Path, port: u16, gossip_port: u16) -> String {
     let data = home.join("data");
     let data = data.display();

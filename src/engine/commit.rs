@@ -128,9 +128,9 @@ impl<F: Fold> Engine<F> {
         (TRANSACTION_OUTPUT_BYTES_MAX / self.tasks.len().max(1)).min(PART_OUTPUT_BYTES_MAX)
     }
 
-    /// How old a batch may become. Behind, nobody has it sooner by small transactions, and large ones cost less:
-    /// each has its round trips and markers, and rows of more records share a write and overwrite each other
-    /// before they are sent. So the longer the log has been ahead, the larger they are.
+    /// How old a batch may become. Behind, nobody has it sooner by small transactions, and large ones cost
+    /// less: each has its round trips and markers, and rows of more records share a write and overwrite each
+    /// other before they are sent. So the longer the log has been ahead, the larger they are.
     pub(super) fn batch_age_ms(&self) -> i64 {
         let pace = &self.config.pace;
         match self.now.boot_ms < self.behind_until_ms {
