@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{Engine, Executor, Exit, InFlight, Leaving, Producer, Purpose, requests::Question};
+use super::{Engine, Executor, Exit, InFlight, Leaving, Pace, Producer, Purpose, requests::Question};
 use crate::{
     limits::{
         PART_OUTPUT_BYTES_MAX, PART_ROWS_MAX, POLL_BYTES_MAX, POLL_RECORDS_MAX,
@@ -132,12 +132,12 @@ impl<F: Fold> Engine<F> {
     /// less: each has its round trips and markers, and rows of more records share a write and overwrite each
     /// other before they are sent. So the longer the log has been ahead, the larger they are.
     pub(super) fn batch_age_ms(&self) -> i64 {
-        let pace = &self.config.pace;
-        match self.now.boot_ms < self.behind_until_ms {
-            true => ((self.now.boot_ms - self.behind_since_ms) / 2)
-                .clamp(pace.quiet_commit_ms, pace.behind_commit_ms.max(pace.quiet_commit_ms)),
-            false => pace.quiet_commit_ms,
+        let Pace { quiet_commit_ms, behind_commit_ms, .. } = self.config.pace;
+        if self.now.boot_ms >= self.behind_until_ms {
+            return quiet_commit_ms;
         }
+        let behind_ms = self.now.boot_ms - self.behind_since_ms;
+        (behind_ms / 2).min(behind_commit_ms).max(quiet_commit_ms)
     }
 
     /// A batch that somebody waits for is due at once while records arrive as they are written.
