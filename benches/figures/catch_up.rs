@@ -48,6 +48,15 @@ impl World {
         Ok(world)
     }
 
+    /// Catches up on backlogs that do not count.
+    pub fn warm_up(&mut self, suite: &Suite) -> Result<()> {
+        for _ in 0..WARM_UP_ROUNDS {
+            let (_, until) = self.write(suite.scaled(SECONDS, 30), Form::Single, Changes::OnePercent)?;
+            self.catch_up(&until)?;
+        }
+        Ok(())
+    }
+
     pub fn ends(&self) -> Result<Positions> {
         bare::ends(&self.deployment.kafka, HEARTBEATS, self.backlog.load.partitions)
     }
@@ -83,10 +92,7 @@ struct Rounds {
 pub fn run(suite: &Suite) -> Result<()> {
     let mut world = World::new(suite, "catch_up", SESSIONS)?;
     let (seconds, batched_seconds) = (suite.scaled(SECONDS, 30), suite.scaled(BATCHED_SECONDS, 60));
-    for _ in 0..WARM_UP_ROUNDS {
-        let (_, until) = world.write(seconds, Form::Single, Changes::OnePercent)?;
-        world.catch_up(&until)?;
-    }
+    world.warm_up(suite)?;
     let peers = Peers::prepare(suite, &mut world)?;
     let broker = world.processes.broker;
     let mut rounds = Rounds::default();
