@@ -61,6 +61,8 @@ fn read<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, String> {
 
 pub struct Suite {
     arguments: Arguments,
+    /// Of the machine, before anything of this ran on it.
+    load_average: String,
     servers: OnceCell<Servers>,
     measured: RefCell<Vec<Measured>>,
     /// Shown without a bar.
@@ -72,7 +74,8 @@ pub struct Suite {
 impl Suite {
     pub fn new(arguments: Arguments) -> Self {
         let (measured, notes, not_run) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { arguments, servers: OnceCell::new(), measured, notes, not_run }
+        let load_average = proc::load_average();
+        Self { arguments, load_average, servers: OnceCell::new(), measured, notes, not_run }
     }
 
     pub fn wants(&self, name: &str) -> bool {
@@ -149,7 +152,7 @@ impl Suite {
             env!("CARGO_PKG_VERSION"),
             commit.unwrap_or_default(),
             proc::processors(),
-            proc::load_average()
+            self.load_average
         )
     }
 
