@@ -91,6 +91,8 @@ pub const WINDOW_ENTRIES_MAX: i64 = 50_000;
 pub const WINDOW_MS_MAX: i64 = 7 * 86_400_000;
 /// Milliseconds of record time in which a send or a membership change that comes again is recognised.
 pub const IDEMPOTENCE_MS: i64 = 86_400_000;
+/// Days in which a send's id is looked for, where the log's clock stepped back by so many.
+pub const IDEMPOTENCE_DAYS_MAX: i64 = 30;
 /// Membership changes of a conversation that are recognised when they come again.
 pub const RECENT_CHANGES_MAX: usize = 256;
 /// Members of a conversation; a change that would exceed it is refused.

@@ -25,7 +25,7 @@ use crate::{
     store::{Query, Row},
     table::{
         conversation::CONVERSATIONS,
-        message::{MESSAGES, sent_clustering},
+        message::{MESSAGES, sent_key},
     },
     topology::{ProcessorKind, Topic},
 };
@@ -125,9 +125,9 @@ impl Fold for Conversation {
             match (self.states.get(conversation), &input) {
                 (None, _) => wanted.conversation(conversation, self.fetches.get(conversation)),
                 (Some(state), SendInput::Message(message)) if !state.includes(record.offset) => {
-                    let key = sent_clustering(&message.sender, &message.client_id);
+                    let key = sent_key(&message.sender, &message.client_id);
                     if state.wants(&key, record.time_ms) {
-                        wanted.sent(conversation, state.head.latest_seq + 1, key);
+                        wanted.sent(conversation, state, &key, record.time_ms);
                     }
                 }
                 (Some(_), _) => {}
@@ -180,7 +180,7 @@ impl Conversation {
     fn message(&mut self, record: &RecordRef<'_>, message: &Message<'_>, output: &mut Output) -> Step {
         let Self { setup, states, changed, fanout, batch, .. } = self;
         let Some(state) = states.get_mut(&*message.conversation, *batch) else { return Step::Wanting };
-        let key = sent_clustering(&message.sender, &message.client_id);
+        let key = sent_key(&message.sender, &message.client_id);
         let hash = message.payload_hash();
         let sender = Sender { sender: Some(&message.sender), client_id: Some(&message.client_id) };
         let refusal = match state.known(&key, hash, record.time_ms) {

@@ -1,16 +1,16 @@
 //! `messages` (conversation, block; kind, seq, key): the history, one copy of every message.
 //!
 //! * A block is 1,000 numbers, so that a partition has at most 2,000 rows and some 64 MiB.
-//! * Kind 0: a message; its key is `''`. Kind 1 (seq 0): the (sender, client_id) of a message of this block,
-//!   by which a message that comes again is recognised without reading the block; its key is
-//!   `sender/client_id`.
+//! * Kind 0: a message; its key is `''`. Kind 1: the (sender, client_id) of a message of this block, by which
+//!   a message that comes again is recognised without reading the block; its key is `sender/client_id`, its
+//!   seq the day of the message's record time, so that an id that is used again after a day has another row.
 //! * Written once: timestamp = record time, TTL on every cell, time-window compaction. Null cells are unset.
 //! * Writer: the owner of the conversation's `sends` partition, before the conversation's head. Readers: the
 //!   fold (kind 1), `/v1/history`, `/v1/sends`, `/v1/sync` for bodies that are too large for an inbox entry.
 
 use super::{CellError, Column, Kind, Stage, Table, Value, Writing, cells::Cells, column};
 use crate::{
-    limits::BLOCK_MESSAGES,
+    limits::{BLOCK_MESSAGES, IDEMPOTENCE_DAYS_MAX, IDEMPOTENCE_MS},
     store::{Query, Select},
 };
 
@@ -124,11 +124,37 @@ pub fn message_clustering(seq: i64) -> Box<[Value]> {
     [Value::Int(MESSAGE), Value::BigInt(seq), Value::text("")].into()
 }
 
-/// The key within a block of what a sender sent under an id; neither has a `/`.
+/// What a sender and an id are together; neither has a `/`.
 #[must_use]
-pub fn sent_clustering(sender: &str, client_id: &str) -> Box<[Value]> {
-    let key = [sender, "/", client_id].concat();
-    [Value::Int(SENT), Value::BigInt(0), Value::Text(key.into())].into()
+pub fn sent_key(sender: &str, client_id: &str) -> Box<str> {
+    [sender, "/", client_id].concat().into()
+}
+
+/// The key within a block of what was sent under such a key at this record time.
+#[must_use]
+pub fn sent_clustering(key: &str, accepted_at_ms: i64) -> Box<[Value]> {
+    [Value::Int(SENT), Value::BigInt(day_of(accepted_at_ms)), Value::text(key)].into()
+}
+
+/// Where to look for what was sent under such a key and still counts at `time_ms`, when no message was
+/// accepted after `latest_ms`.
+pub fn sent_clusterings(key: &str, time_ms: i64, latest_ms: i64) -> impl Iterator<Item = Box<[Value]>> {
+    let first = day_of(time_ms.saturating_sub(IDEMPOTENCE_MS));
+    let last = day_of(latest_ms).min(first.saturating_add(IDEMPOTENCE_DAYS_MAX));
+    (first..=last).map(move |day| [Value::Int(SENT), Value::BigInt(day), Value::text(key)].into())
+}
+
+/// The sender and the id of a row's clustering, as [`sent_key`] has them.
+#[must_use]
+pub fn sent_key_of(clustering: &[Value]) -> Option<&str> {
+    match clustering {
+        [Value::Int(SENT), _, key] => key.as_text(),
+        _ => None,
+    }
+}
+
+fn day_of(time_ms: i64) -> i64 {
+    time_ms.div_euclid(IDEMPOTENCE_MS)
 }
 
 /// The number of a message, from its clustering.

@@ -126,8 +126,12 @@ impl Timeline<'_> {
 
     /// The number of a conversation's last message.
     pub(super) async fn latest_message(&self, conversation: &str) -> Result<i64, ReadError> {
+        Ok(self.conversation_head(conversation).await?.latest_seq)
+    }
+
+    pub(super) async fn conversation_head(&self, conversation: &str) -> Result<ConversationHead, ReadError> {
         let head = self.one(head_query(conversation), ConversationHead::from_cells).await?;
-        Ok(head.unwrap_or_default().latest_seq)
+        Ok(head.unwrap_or_default())
     }
 
     /// The highest number that retention has let go: messages expire in the order of their numbers.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{ReadError, Timeline, within};
 use crate::table::{
     conversation::recent_query,
-    message::{SentRow, block_of, sent_clustering, sent_query},
+    message::{SentRow, block_of, sent_clusterings, sent_key, sent_query},
 };
 
 /// `unknown` is all that is not known to be accepted: not yet folded, refused (`dead-letters` says why), or
@@ -32,11 +32,13 @@ impl Timeline<'_> {
         client_id: &str,
     ) -> Result<Outcome, ReadError> {
         within(async {
-            let latest = self.latest_message(conversation).await?;
+            let head = self.conversation_head(conversation).await?;
+            let (latest, at_ms) = (head.latest_seq, head.latest_at_ms);
             let block = block_of(latest);
             let blocks = (block - 1).max(0)..=block;
-            let key = || vec![sent_clustering(sender, client_id)];
-            let sent = self.all(blocks.map(|block| sent_query(conversation, block, key())).collect());
+            let key = sent_key(sender, client_id);
+            let days = || sent_clusterings(&key, at_ms, at_ms).collect();
+            let sent = self.all(blocks.map(|block| sent_query(conversation, block, days())).collect());
             let changes = async {
                 Ok::<_, ReadError>(self.store.read(recent_query(conversation, sender, client_id)).await?)
             };

@@ -144,7 +144,7 @@ impl World {
         let key = message::message_clustering(seq);
         self.write(&MESSAGES, partition(), key, Change::Upsert(row.to_cells()));
         let sent = SentRow { seq, hash: 1, accepted_at_ms: 1_000 + seq };
-        let key = message::sent_clustering("alice", client_id);
+        let key = message::sent_clustering(&message::sent_key("alice", client_id), 1_000 + seq);
         self.write(&MESSAGES, partition(), key, Change::Upsert(sent.to_cells()));
     }
 

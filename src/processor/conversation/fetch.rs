@@ -16,7 +16,7 @@ use crate::{
     table::{
         CellError, Value,
         conversation::{CONVERSATIONS, ConversationHead, Entry, partition},
-        message::{block_of, sent_query},
+        message::{block_of, sent_clusterings, sent_query},
     },
 };
 
@@ -94,12 +94,13 @@ impl Wanted {
         }
     }
 
-    /// What was sent under an id, in the two blocks in which it counts.
-    pub fn sent(&mut self, conversation: &str, next: i64, key: Box<[Value]>) {
-        let block = block_of(next);
+    /// What was sent under an id, in the two blocks in which it counts and on the days on which it does.
+    pub fn sent(&mut self, conversation: &str, state: &State, key: &str, time_ms: i64) {
+        let block = block_of(state.head.latest_seq + 1);
+        let days: Vec<_> = sent_clusterings(key, time_ms, state.sent_until_ms()).collect();
         let first = if mutant::is(Mutant::FormerBlockForgotten) { block } else { (block - 1).max(0) };
         for block in first..=block {
-            self.sent.entry((conversation.into(), block)).or_default().insert(key.clone());
+            self.sent.entry((conversation.into(), block)).or_default().extend(days.iter().cloned());
         }
     }
 

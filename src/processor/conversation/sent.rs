@@ -11,12 +11,13 @@ use crate::{
     mutant::{self, Mutant},
     store::{Query, Row, Select},
     table::{
-        CellError, Value,
-        message::{SentRow, block_of},
+        CellError,
+        message::{SentRow, block_of, sent_key_of},
     },
 };
 
-type Key = Box<[Value]>;
+/// A sender with its id, as rows are keyed by them.
+type Key = Box<str>;
 
 /// Bytes of an id's bookkeeping, about.
 const SENT_BYTES: usize = 160;
@@ -50,8 +51,13 @@ impl Sent {
         Self { loaded_seq, loaded_at_ms, ..Self::default() }
     }
 
+    /// The greatest record time of what may have to be read.
+    pub fn loaded_at_ms(&self) -> i64 {
+        self.loaded_at_ms
+    }
+
     /// Whether the id's rows must be read before a message under it can be numbered `next`.
-    pub fn wants(&self, key: &[Value], next: i64, time_ms: i64) -> bool {
+    pub fn wants(&self, key: &str, next: i64, time_ms: i64) -> bool {
         let counts = self.loaded_seq >= first_that_counts(next)
             && time_ms.saturating_sub(self.loaded_at_ms) <= IDEMPOTENCE_MS
             && !mutant::is(Mutant::SentForgottenOnTakeover);
@@ -59,7 +65,7 @@ impl Sent {
     }
 
     /// What is known of an id under which a message is to be numbered `next`.
-    pub fn known(&self, key: &[Value], hash: u64, next: i64, time_ms: i64) -> Known {
+    pub fn known(&self, key: &str, hash: u64, next: i64, time_ms: i64) -> Known {
         if self.wants(key, next, time_ms) {
             return Known::Unknown;
         }
@@ -87,16 +93,17 @@ impl Sent {
     }
 
     /// An id that was read and is not there was used up without a message.
-    pub fn forget_absent(&mut self, key: &[Value]) {
+    pub fn forget_absent(&mut self, key: &str) {
         self.absent.remove(key);
     }
 
-    /// Takes the rows of some ids of one block. Rows above what this owner began with are its own or those of
+    /// Takes the rows of some ids of one block, each of one day. Rows above what this owner began with are its own or those of
     /// records that it has yet to fold.
     pub fn load(&mut self, query: &Query, rows: &[Row]) -> Result<(), CellError> {
         let Select::Keys(keys) = &query.select else { return Ok(()) };
-        for key in keys {
-            let row = rows.iter().find(|row| row.clustering == *key);
+        for clustering in keys {
+            let Some(key) = sent_key_of(clustering) else { continue };
+            let row = rows.iter().find(|row| row.clustering == *clustering);
             let row = row.map(|row| SentRow::from_cells(&row.cells)).transpose()?;
             let newest = self.known.get(key).map_or(0, |sent| sent.seq);
             let future = mutant::is(Mutant::SentOfTheFuture);
@@ -104,11 +111,11 @@ impl Sent {
                 Some(row) => {
                     self.absent.remove(key);
                     self.by_seq.remove(&newest);
-                    self.by_seq.insert(row.seq, key.clone());
-                    self.known.insert(key.clone(), row);
+                    self.by_seq.insert(row.seq, key.into());
+                    self.known.insert(key.into(), row);
                 }
                 None if newest == 0 => {
-                    self.absent.insert(key.clone());
+                    self.absent.insert(key.into());
                 }
                 None => {}
             }

@@ -20,7 +20,7 @@ use crate::{
     table::{
         CellError, Value,
         conversation::{CONVERSATIONS, ConversationHead, Entry, partition},
-        message::{self, MESSAGES, MessageRow, SentRow, block_of, message_clustering},
+        message::{self, MESSAGES, MessageRow, SentRow, block_of, message_clustering, sent_clustering},
     },
 };
 
@@ -56,19 +56,24 @@ impl State {
     }
 
     /// Whether an id's rows must be read before the next message.
-    pub fn wants(&self, key: &[Value], time_ms: i64) -> bool {
+    pub fn wants(&self, key: &str, time_ms: i64) -> bool {
         self.sent.wants(key, self.head.latest_seq + 1, time_ms)
     }
 
-    pub fn known(&self, key: &[Value], hash: u64, time_ms: i64) -> Known {
+    pub fn known(&self, key: &str, hash: u64, time_ms: i64) -> Known {
         self.sent.known(key, hash, self.head.latest_seq + 1, time_ms)
+    }
+
+    /// Nothing that would have to be read was sent after this record time.
+    pub fn sent_until_ms(&self) -> i64 {
+        self.sent.loaded_at_ms()
     }
 
     pub fn load_sent(&mut self, query: &Query, rows: &[Row]) -> Result<(), CellError> {
         self.sent.load(query, rows)
     }
 
-    pub fn forget_absent(&mut self, key: &[Value]) {
+    pub fn forget_absent(&mut self, key: &str) {
         self.sent.forget_absent(key);
     }
 
@@ -85,7 +90,7 @@ impl State {
         &mut self,
         record: &RecordRef<'_>,
         message: &Message<'_>,
-        (key, hash): (Box<[Value]>, u64),
+        (key, hash): (Box<str>, u64),
         history_s: u32,
         output: &mut Output,
     ) {
@@ -103,7 +108,8 @@ impl State {
         };
         output.append(&MESSAGES, block(), message_clustering(seq), row.to_cells(), lifetime);
         let sent = SentRow { seq, hash, accepted_at_ms };
-        output.append(&MESSAGES, block(), key.clone(), sent.to_cells(), lifetime);
+        let clustering = sent_clustering(&key, accepted_at_ms);
+        output.append(&MESSAGES, block(), clustering, sent.to_cells(), lifetime);
         self.sent.add(key, sent);
         self.head.latest_seq = seq;
         // Record times may step back: what was sent within a day must not look older than it is.

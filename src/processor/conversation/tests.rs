@@ -149,11 +149,26 @@ fn an_id_counts_for_a_day_of_record_time() {
     bench.send_at(START_MS + IDEMPOTENCE_MS + 1, &message("alice", "c-1", "1"));
     bench.settle();
     assert_eq!(head(&bench).latest_seq, 2);
-    // The row of the first use was overwritten by that of the second, which counts from then on.
+    // The second use counts from then on, and has a row of its own.
     bench.take_over(3);
     bench.send_at(START_MS + 2 * IDEMPOTENCE_MS, &message("alice", "c-1", "1"));
     bench.settle();
     assert_eq!(head(&bench).latest_seq, 2);
+}
+
+#[test]
+fn a_retry_is_recognised_when_it_is_replayed_after_its_id_was_used_anew() {
+    let mut bench = bench();
+    bench.send_at(START_MS, &message("alice", "c-1", "1"));
+    bench.settle();
+    bench.send_at(START_MS + 5, &message("alice", "c-1", "1"));
+    bench.send_at(START_MS + IDEMPOTENCE_MS + 1, &message("alice", "c-1", "1"));
+    bench.commit();
+    bench.store_stages(&[Stage::First]);
+    bench.take_over(1);
+    bench.send_at(START_MS + IDEMPOTENCE_MS + 2, &message("alice", "c-2", "2"));
+    bench.settle();
+    assert_eq!(delivered(&bench), [one_of("alice", 1), one_of("alice", 2), one_of("alice", 3)]);
 }
 
 #[test]

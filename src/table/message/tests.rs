@@ -27,7 +27,24 @@ fn what_was_sent_reads_as_it_was_written() {
 
 #[test]
 fn ids_with_colons_have_keys_of_their_own() {
-    assert_ne!(sent_clustering("a:b", "c"), sent_clustering("a", "b:c"));
-    assert_eq!(seq_of(&sent_clustering("a", "b")), None);
-    assert_eq!(seq_of(&message_clustering(17)), Some(17));
+    assert_ne!(sent_key("a:b", "c"), sent_key("a", "b:c"));
+    let clustering = sent_clustering(&sent_key("a", "b"), 5);
+    assert_eq!((seq_of(&clustering), sent_key_of(&clustering)), (None, Some("a/b")));
+    assert_eq!((seq_of(&message_clustering(17)), sent_key_of(&message_clustering(17))), (Some(17), None));
+}
+
+#[test]
+fn an_id_that_counts_is_where_it_is_looked_for_and_one_of_a_former_day_has_a_row_of_its_own() {
+    let now_ms = 20_000 * IDEMPOTENCE_MS + 17;
+    let is_looked_for = |at_ms: i64, latest_ms: i64| {
+        sent_clusterings("a/b", now_ms, latest_ms)
+            .any(|clustering| clustering == sent_clustering("a/b", at_ms))
+    };
+    for at_ms in [now_ms - IDEMPOTENCE_MS, now_ms - 18, now_ms] {
+        assert!(is_looked_for(at_ms, now_ms), "{at_ms}");
+        assert_ne!(sent_clustering("a/b", at_ms), sent_clustering("a/b", at_ms + IDEMPOTENCE_MS + 1));
+    }
+    let ahead_ms = now_ms + 7 * IDEMPOTENCE_MS;
+    assert!(is_looked_for(ahead_ms, ahead_ms), "the clock stepped back");
+    assert_eq!(sent_clusterings("a/b", now_ms, now_ms - 18).count(), 1, "nothing was accepted today");
 }

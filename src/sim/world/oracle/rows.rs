@@ -24,6 +24,7 @@ pub type Rows = BTreeMap<(Vec<Value>, Vec<Value>), Vec<Value>>;
 
 /// The generation of every partition in the simulator: nothing is adopted there.
 const GENERATION: i32 = 1;
+const DAY_MS: i64 = 86_400_000;
 
 impl Oracle {
     /// Compares all rows in the simulated store; nothing may be owed.
@@ -103,7 +104,8 @@ impl Oracle {
                 let mut cells = vec![Value::Null; 8];
                 (cells[0], cells[6]) = (big(said.accepted_at), big(seq));
                 let key = text(&format!("{}/{}", said.sender, said.client_id));
-                rows.insert((partition, vec![Value::Int(1), big(0), key]), cells);
+                let day = said.accepted_at.div_euclid(DAY_MS);
+                rows.insert((partition, vec![Value::Int(1), big(day), key]), cells);
             }
         }
         rows
