@@ -21,6 +21,7 @@ use std::{
 
 use heartline::{
     mutant::Mutant,
+    sim::leases::{Leases, Stop},
     sim::world::{self, Summary, Violation, case::Case, plan::Plan, shrink::shrink},
 };
 
@@ -39,14 +40,17 @@ struct Flags {
     out: Option<String>,
     shrink_seconds: f64,
     mutant: Option<Mutant>,
+    /// So many live leases instead of seeds.
+    leases: Option<u32>,
 }
 
 fn main() -> ExitCode {
     let Some(flags) = flags() else { return ExitCode::from(2) };
-    let verdict = match (&flags.case, &flags.transcript) {
-        (Some(path), _) => play_case(path, &flags),
-        (None, Some(path)) => trace(path, &flags),
-        (None, None) => play_seeds(&flags),
+    let verdict = match (&flags.case, &flags.transcript, flags.leases) {
+        (_, _, Some(leases)) => with(&flags, || play_leases(flags.seed, leases)),
+        (Some(path), ..) => play_case(path, &flags),
+        (None, Some(path), _) => trace(path, &flags),
+        (None, None, None) => play_seeds(&flags),
     };
     verdict.unwrap_or_else(|error| {
         eprintln!("{error}");
@@ -65,6 +69,7 @@ fn flags() -> Option<Flags> {
         out: None,
         shrink_seconds: 60.0,
         mutant: None,
+        leases: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -78,6 +83,7 @@ fn flags() -> Option<Flags> {
             "--case" => flags.case.replace(value.clone()).is_none(),
             "--out" => flags.out.replace(value.clone()).is_none(),
             "--shrink-seconds" => value.parse().map(|number| flags.shrink_seconds = number).is_ok(),
+            "--leases" => value.parse().map(|number| flags.leases = Some(number)).is_ok(),
             "--mutant" => {
                 flags.mutant = Mutant::ALL.iter().copied().find(|mutant| format!("{mutant:?}") == value);
                 flags.mutant.is_some() && cfg!(feature = "mutants")
@@ -87,7 +93,7 @@ fn flags() -> Option<Flags> {
         if !known {
             eprintln!(
                 "usage: sim [--minutes N] [--seed FIRST] [--seeds HOW-MANY] [--threads N] \
-                 [--transcript FILE] [--case FILE] [--shrink-seconds N] [--out FILE] \
+                 [--transcript FILE] [--case FILE] [--shrink-seconds N] [--out FILE] [--leases N] \
                  [--mutant NAME (with --features mutants)]; cannot use '{name} {value}'"
             );
             return None;
@@ -143,17 +149,17 @@ fn play_seeds(flags: &Flags) -> Result<ExitCode, String> {
     }
     if runs > 1 {
         print!("{}", sum.coverage);
-        for (fault, step) in sum.coverage.empty() {
-            println!("EMPTY {fault:?} never struck at {step:?}");
-        }
+        sum.coverage.empty().iter().for_each(|cell| println!("EMPTY {cell}"));
     }
+    let contradictions = sum.coverage.contradictions();
+    contradictions.iter().for_each(|cell| println!("CONTRADICTION {cell}"));
     let Summary { steps, faults, transitions, messages, entries, recovery_ms, .. } = sum;
     let rate = steps as f64 / start.elapsed().as_secs_f64();
     println!(
         "{runs} seeds, {steps} steps ({rate:.0} a second), {faults} faults, {transitions} transitions, \
          {messages} messages, {entries} entries, recovered within {recovery_ms} ms, 0 violations"
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(if contradictions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Plays a seed that failed once more, says what failed and makes it small.
@@ -227,4 +233,18 @@ fn trace(path: &str, flags: &Flags) -> Result<ExitCode, String> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Lets everything stand still, one after the other, while a great many leases live.
+fn play_leases(seed: u64, leases: u32) -> Result<ExitCode, String> {
+    let start = Instant::now();
+    let mut deployment = Leases::new(seed, leases)?;
+    println!("{leases} sessions are online after {:.0} s", start.elapsed().as_secs_f64());
+    let mut good = true;
+    for stop in Stop::ALL {
+        let outcome = deployment.stop(stop)?;
+        good &= outcome.is_good(leases);
+        println!("{outcome}; {:.0} s", start.elapsed().as_secs_f64());
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

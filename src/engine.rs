@@ -109,6 +109,10 @@ pub struct Pace {
     pub poll_wait_ms: u64,
     /// Bytes of committed rows above which nothing more is read until the store has taken some.
     pub unstored_bytes_max: usize,
+    /// Bytes of records read and not yet folded above which nothing more is read.
+    pub unfolded_bytes_max: usize,
+    /// Bytes of output at which a transaction takes in no further record; partitions share them.
+    pub transaction_bytes_max: usize,
 }
 
 impl Default for Pace {
@@ -123,6 +127,8 @@ impl Default for Pace {
             stable_read_ms: 500,
             poll_wait_ms: 100,
             unstored_bytes_max: crate::limits::UNSTORED_BYTES_MAX,
+            unfolded_bytes_max: crate::limits::UNFOLDED_BYTES_MAX,
+            transaction_bytes_max: crate::limits::TRANSACTION_OUTPUT_BYTES_MAX,
         }
     }
 }
@@ -397,6 +403,12 @@ impl<F: Fold> Engine<F> {
     #[must_use]
     pub fn owed_bytes(&self) -> usize {
         self.unstored_bytes()
+    }
+
+    /// Bytes of records that were read and are not folded.
+    #[must_use]
+    pub fn unfolded_bytes(&self) -> usize {
+        self.tasks.values().map(Task::queued_bytes).sum()
     }
 
     #[must_use]

@@ -19,7 +19,10 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::topology::Topic;
+use crate::{
+    mutant::{self, Mutant},
+    topology::Topic,
+};
 
 pub type PartitionId = u32;
 /// A position in a partition.
@@ -406,6 +409,12 @@ impl LogError {
 
     pub fn fatal(message: impl Into<String>) -> Self {
         Self { class: ErrorClass::Fatal, message: message.into() }
+    }
+
+    /// Whether nobody knows what may be done about it.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        self.class == ErrorClass::Fatal && !mutant::is(Mutant::UnknownErrorRetried)
     }
 }
 

@@ -48,6 +48,10 @@ mutants! {
     AbortForgotten,
     /// A transaction that ended unclearly counts as committed.
     UnclearTakenForCommitted,
+    /// An error that nobody knows is taken for one that passes.
+    UnknownErrorRetried,
+    /// A transaction that ended with such an error is forgotten, and the state that it brought about kept.
+    UnknownEndForgotten,
     // Ownership.
     /// Offsets are taken over that an open transaction is about to move.
     UnstableOffsetsTakenOver,
@@ -100,6 +104,10 @@ mutants! {
     DeleteSkippedBeforeAnInsert,
     /// Records are read however much waits for the store.
     QueueWithoutBound,
+    /// Records are read however much waits to be folded.
+    UnfoldedWithoutBound,
+    /// A batch takes in records however many bytes it has.
+    BatchWithoutBound,
     // Checkpoints.
     /// A checkpoint is written before the rows below its origin are in the store.
     CheckpointBeforeItsRows,

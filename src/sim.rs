@@ -30,7 +30,9 @@
 //! ([`SimBroker::wall_ms`]), which a fault may move. TTLs of the store run on virtual time. Pods' own clocks
 //! are the world's business.
 
+pub mod coverage;
 pub mod fault;
+pub mod leases;
 pub mod log;
 pub mod member;
 pub mod network;

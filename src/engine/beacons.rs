@@ -2,7 +2,7 @@
 
 use super::{Engine, Leaving};
 use crate::{
-    log::{ErrorClass, LogCommand, LogError, PartitionId},
+    log::{LogCommand, LogError, PartitionId},
     processor::Fold,
 };
 
@@ -45,7 +45,7 @@ impl<F: Fold> Engine<F> {
         }
         match result {
             Ok(()) => {}
-            Err(error) if error.class == ErrorClass::Fatal => self.fatal(error.message),
+            Err(error) if error.is_fatal() => self.fatal(error.message),
             Err(error) => self.trouble(error.message),
         }
     }

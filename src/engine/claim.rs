@@ -9,10 +9,7 @@ use std::collections::BTreeSet;
 
 use super::{Engine, Leaving, Phase, Producer, opening::Opening, requests::Question};
 use crate::{
-    log::{
-        AssignmentId, Committed, ErrorClass, LogCommand, LogError, Member, PartitionId, RequestId,
-        TopicDescription,
-    },
+    log::{AssignmentId, Committed, LogCommand, LogError, Member, PartitionId, RequestId, TopicDescription},
     mutant::{self, Mutant},
     processor::Fold,
     store::Row,
@@ -114,7 +111,7 @@ impl<F: Fold> Engine<F> {
     }
 
     fn claim_failed(&mut self, error: &LogError) {
-        if error.class == ErrorClass::Fatal {
+        if error.is_fatal() {
             return self.fatal(error.message.clone());
         }
         self.trouble(error.message.clone());
@@ -128,7 +125,7 @@ impl<F: Fold> Engine<F> {
                 self.open_partitions(offsets);
             }
             (Some(Claim::Stable(asked)), Err(error)) if *asked == request => {
-                if error.class == ErrorClass::Fatal {
+                if error.is_fatal() {
                     return self.fatal(error.message);
                 }
                 if mutant::is(Mutant::FenceByNameSkipped) {

@@ -2,11 +2,10 @@
 
 use std::mem;
 
-use super::{Engine, Executor, Exit, InFlight, Leaving, Pace, Producer, Purpose, requests::Question};
+use super::{Engine, Executor, InFlight, Leaving, Pace, Producer, Purpose, requests::Question};
 use crate::{
     limits::{
-        PART_OUTPUT_BYTES_MAX, PART_ROWS_MAX, POLL_BYTES_MAX, POLL_RECORDS_MAX,
-        TRANSACTION_INPUT_RECORDS_MAX, TRANSACTION_OUTPUT_BYTES_MAX, UNFOLDED_BYTES_MAX,
+        PART_OUTPUT_BYTES_MAX, PART_ROWS_MAX, POLL_BYTES_MAX, POLL_RECORDS_MAX, TRANSACTION_INPUT_RECORDS_MAX,
     },
     log::{
         Committed, ErrorClass, LogCommand, LogError, Member, OutRecord, PartitionId, Transaction,
@@ -50,10 +49,11 @@ impl<F: Fold> Engine<F> {
 
     /// Asks for more records while there is room for them.
     pub(super) fn poll(&mut self) {
-        let queued: usize = self.tasks.values().map(Task::queued_bytes).sum();
+        let full = self.unfolded_bytes() >= self.config.pace.unfolded_bytes_max;
+        let full = full && !mutant::is(Mutant::UnfoldedWithoutBound);
         let reading = self.tasks.values().any(|task| task.halted.is_none());
         let owed = self.unstored_bytes() >= self.config.pace.unstored_bytes_max;
-        let room = queued < UNFOLDED_BYTES_MAX && !owed || mutant::is(Mutant::QueueWithoutBound);
+        let room = !full && (!owed || mutant::is(Mutant::QueueWithoutBound));
         if reading && room && !self.polling && self.leaving == Leaving::No && !self.revoking {
             self.polling = true;
             let wait_ms = self.config.pace.poll_wait_ms;
@@ -125,7 +125,10 @@ impl<F: Fold> Engine<F> {
 
     /// Bytes that one partition may bring about in a transaction.
     fn part_bytes_max(&self) -> usize {
-        (TRANSACTION_OUTPUT_BYTES_MAX / self.tasks.len().max(1)).min(PART_OUTPUT_BYTES_MAX)
+        if mutant::is(Mutant::BatchWithoutBound) {
+            return usize::MAX;
+        }
+        (self.config.pace.transaction_bytes_max / self.tasks.len().max(1)).min(PART_OUTPUT_BYTES_MAX)
     }
 
     /// How old a batch may become. Behind, nobody has it sooner by small transactions, and large ones cost
@@ -290,6 +293,9 @@ impl<F: Fold> Engine<F> {
                     self.producer = Producer::Open;
                 }
             }
+            TransactionOutcome::Fatal { reason } if mutant::is(Mutant::UnknownEndForgotten) => {
+                self.trouble(reason);
+            }
             TransactionOutcome::Fatal { reason } => self.fatal(reason),
         }
     }
@@ -303,7 +309,12 @@ impl<F: Fold> Engine<F> {
 
     /// Fenced twice within a minute while the broker lists our member both times: another pod has our name.
     pub(super) fn judge_fencing(&mut self, result: Result<Vec<Member>, LogError>) {
-        let (Ok(members), Some(assignment)) = (result, &self.assignment) else { return };
+        let members = match result {
+            Ok(members) => members,
+            Err(error) if error.is_fatal() => return self.fatal(error.message),
+            Err(_) => return,
+        };
+        let Some(assignment) = &self.assignment else { return };
         if !members.iter().any(|member| member.id == assignment.member) {
             return;
         }
@@ -319,7 +330,7 @@ impl<F: Fold> Engine<F> {
     }
 
     pub(super) fn producer_failed(&mut self, error: &LogError) {
-        if error.class == ErrorClass::Fatal {
+        if error.is_fatal() {
             return self.fatal(error.message.clone());
         }
         self.trouble(error.message.clone());
@@ -328,9 +339,9 @@ impl<F: Fold> Engine<F> {
 
     pub(super) fn log_failed(&mut self, error: &LogError) {
         match error.class {
-            ErrorClass::Fatal => self.exit = Some(Exit::Fatal(error.message.clone())),
+            _ if error.is_fatal() => self.fatal(error.message.clone()),
             ErrorClass::Restore => self.restore(&error.message),
-            ErrorClass::Retriable => self.trouble(error.message.clone()),
+            ErrorClass::Fatal | ErrorClass::Retriable => self.trouble(error.message.clone()),
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Engine, beacons::BeaconPace, requests::Question, stored::ProgressPace};
 use crate::{
-    log::{Bounds, Committed, ErrorClass, FetchId, LogCommand, LogError, Offset, PartitionId, RequestId},
+    log::{Bounds, Committed, FetchId, LogCommand, LogError, Offset, PartitionId, RequestId},
     processor::Fold,
     store::Row,
     table::{
@@ -90,7 +90,7 @@ impl<F: Fold> Engine<F> {
                     }
                 }
             }
-            Err(error) if error.class == ErrorClass::Fatal => self.fatal(error.message),
+            Err(error) if error.is_fatal() => self.fatal(error.message),
             Err(error) => self.restore(&error.message),
         }
     }

@@ -6,7 +6,8 @@ use fastrand::Rng;
 
 use super::{
     PodId,
-    step::{Coverage, Steps},
+    coverage::{Coverage, calls::CallKind},
+    step::{Step, Steps},
 };
 
 /// A fault of the log, the store or a pod. Each is counted whenever it strikes, whether it was asked for or
@@ -93,10 +94,12 @@ pub enum Fault {
     OffsetMissing,
     /// The group's offset of a partition was put back.
     OffsetPutBack,
+    /// The broker answers a call, whether it had its effect or not, with an error that nobody knows.
+    UnknownError,
 }
 
 impl Fault {
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::CallLost,
         Self::CallLate,
         Self::EndTransactionLate,
@@ -139,6 +142,7 @@ impl Fault {
         Self::NewerFormat,
         Self::OffsetMissing,
         Self::OffsetPutBack,
+        Self::UnknownError,
     ];
 
     const fn index(self) -> usize {
@@ -183,6 +187,8 @@ impl Fault {
 }
 
 const COUNT: usize = Fault::ALL.len();
+/// How often a fault strikes at a step that it is aimed at.
+const AIMED: u8 = 3;
 
 /// Which faults strike: by rate, or once at the next occasion, or as a script says.
 #[derive(Debug, Clone)]
@@ -190,10 +196,29 @@ pub struct Faults {
     random: Rng,
     per_million: [u32; COUNT],
     once: Vec<(PodId, Fault)>,
+    /// Which faults strike pods at which steps, or which calls, and how often they are still to do so.
+    aims: Vec<(Fault, Target, u8)>,
     counts: [u64; COUNT],
     coverage: Coverage,
     source: Source,
     moment: Moment,
+}
+
+/// What a fault is aimed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Step(Step),
+    Call(CallKind),
+}
+
+/// What a fault may strike.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Occasion {
+    pub at_ms: u64,
+    pub pod: PodId,
+    pub fault: Fault,
+    /// The call, where it is one.
+    pub call: Option<CallKind>,
 }
 
 /// A fault that struck a call, so that it can strike again in a repetition.
@@ -244,6 +269,7 @@ impl Faults {
             random: Rng::with_seed(seed ^ 0x6661_756c_7473),
             per_million: [0; COUNT],
             once: Vec::new(),
+            aims: Vec::new(),
             counts: [0; COUNT],
             coverage: Coverage::default(),
             source: Source::Drawn,
@@ -290,6 +316,7 @@ impl Faults {
     pub fn cease(&mut self) {
         self.per_million = [0; COUNT];
         self.once.clear();
+        self.aims.clear();
         if let Source::Scripted(due) = &mut self.source {
             due.clear();
         }
@@ -302,6 +329,24 @@ impl Faults {
     pub fn strike_next(&mut self, pod: PodId, fault: Fault) {
         assert!(fault.strikes_calls(), "{fault:?} is brought about by a method of the network");
         self.once.push((pod, fault));
+    }
+
+    /// Pods at `step` are struck by `fault`, a few times, at every second occasion on average.
+    ///
+    /// # Panics
+    /// As [`Faults::rate`].
+    pub fn aim(&mut self, fault: Fault, step: Step) {
+        assert!(fault.strikes_calls(), "{fault:?} is brought about by a method of the network");
+        self.aims.push((fault, Target::Step(step), AIMED));
+    }
+
+    /// The same for calls of a kind.
+    ///
+    /// # Panics
+    /// As [`Faults::rate`].
+    pub fn aim_at_calls(&mut self, fault: Fault, call: CallKind) {
+        assert!(fault.strikes_calls(), "{fault:?} is brought about by a method of the network");
+        self.aims.push((fault, Target::Call(call), AIMED));
     }
 
     /// How often `fault` struck.
@@ -326,13 +371,19 @@ impl Faults {
         self.coverage.note(fault, steps);
     }
 
+    /// Notes that `fault` met a call of this kind.
+    pub(super) fn met_call(&mut self, fault: Fault, call: CallKind) {
+        self.coverage.note_call(fault, call);
+    }
+
     /// Notes that `fault` happened.
     pub(super) fn note(&mut self, fault: Fault) {
         self.counts[fault.index()] += 1;
     }
 
-    /// Whether `fault` strikes this occasion of `pod`; counted if so.
-    pub(super) fn strikes(&mut self, at_ms: u64, pod: PodId, fault: Fault) -> bool {
+    /// Whether `fault` strikes this occasion of `pod`, which is at some steps; counted if so.
+    pub(super) fn strikes(&mut self, occasion: Occasion, steps: impl FnOnce() -> Steps) -> bool {
+        let Occasion { at_ms, pod, fault, call } = occasion;
         let passed = match &self.source {
             Source::Drawn => 0,
             Source::Recorded(_) | Source::Scripted(_) => self.moment.pass(at_ms, (pod, fault)),
@@ -343,7 +394,9 @@ impl Faults {
                 let now = |first: &(u64, u32)| *first <= (at_ms, passed);
                 due.is_some_and(|due| due.front().is_some_and(now) && due.pop_front().is_some())
             }
-            Source::Drawn | Source::Recorded(_) => self.is_asked(pod, fault) || self.is_drawn(fault),
+            Source::Drawn | Source::Recorded(_) => {
+                self.is_asked(pod, fault) || self.is_drawn(fault) || self.is_aimed(fault, call, steps)
+            }
         };
         if strikes {
             self.note(fault);
@@ -360,6 +413,27 @@ impl Faults {
         }
         let asked = self.once.iter().position(|wanted| *wanted == (pod, fault));
         asked.map(|index| self.once.remove(index)).is_some()
+    }
+
+    fn is_aimed(&mut self, fault: Fault, call: Option<CallKind>, steps: impl FnOnce() -> Steps) -> bool {
+        if !self.aims.iter().any(|(other, _, left)| *other == fault && *left > 0) {
+            return false;
+        }
+        let steps = steps();
+        let hits = |(aimed, target, left): &&mut (Fault, Target, u8)| {
+            let met = match target {
+                Target::Step(step) => steps.has(*step),
+                Target::Call(kind) => call == Some(*kind),
+            };
+            *aimed == fault && *left > 0 && met
+        };
+        match self.aims.iter_mut().find(hits) {
+            Some((_, _, left)) if self.random.bool() => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn is_drawn(&mut self, fault: Fault) -> bool {

@@ -259,6 +259,13 @@ impl SimBroker {
         }
     }
 
+    /// Gives back the memory of what lies below `end`, which nobody may read any more, checkers included.
+    pub fn forget(&mut self, topic: Topic, partition: PartitionId, end: Offset) {
+        if let Some(log) = self.partition_mut(topic, partition) {
+            log.forget(end);
+        }
+    }
+
     /// Deletes the topic and makes it again, empty and with another id; its groups rebalance. Their offsets
     /// stay, as they do for real.
     pub fn recreate(&mut self, topic: Topic, partitions: u32) {

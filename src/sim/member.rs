@@ -223,7 +223,8 @@ impl SimMember {
             }
             (Tag::Open, answer) => return self.producer_opened(answer, actions),
             // What follows is told by the group's notices.
-            (Tag::Join, _) => return,
+            (Tag::Join, Answer::Joined(_) | Answer::Done) => return,
+            (Tag::Join, other) => LogEvent::Failed { error: error(other) },
             (Tag::Leave, _) => LogEvent::Left,
             (Tag::Describe(request), Answer::Description(description)) => {
                 LogEvent::Described { request, result: Ok(description) }
@@ -332,6 +333,12 @@ impl SimMember {
         if let Some(fetching) = self.fetches.get_mut(&partition) {
             fetching.stale = Some((fetch, position));
         }
+    }
+
+    /// Whether it reads anything.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        !self.fetches.is_empty()
     }
 
     /// The position of the first partition that is read is refused, though it is there.

@@ -6,6 +6,8 @@ use fastrand::Rng;
 
 use super::{
     Fault, Faults, Keep, Origin, PodId, SimBroker, SimMember, SimStore, Transcript,
+    coverage::calls::CallKind,
+    fault::Occasion,
     log::{
         BrokerEffect, GroupNo, Notice, ProducerId, Request,
         group::{GroupEffect, MemberNo},
@@ -14,10 +16,10 @@ use super::{
     },
     member::{Action, Breach, Tag},
     schedule::Schedule,
-    step::Doing,
+    step::{Doing, Steps},
 };
 use crate::{
-    log::{AssignmentId, LogCommand, LogEvent, Offset, PartitionId, TransactionOutcome},
+    log::{AssignmentId, LogCommand, LogError, LogEvent, Offset, PartitionId, TransactionOutcome},
     store::StoreEvent,
     topology::{Topic, Topology},
 };
@@ -104,7 +106,7 @@ pub struct Network {
     scan_armed: bool,
     breaches: Vec<(PodId, Breach)>,
     /// Whose request the broker carries out.
-    caller: Option<PodId>,
+    caller: Option<Origin>,
     transcript: Transcript,
     steps: u64,
     /// Reused between events.
@@ -179,6 +181,11 @@ enum Event {
         target: Target,
     },
     Scan,
+    /// A member that never heard of its assignment has not asked its group for anything since.
+    Unheard {
+        group: GroupNo,
+        member: MemberNo,
+    },
     Silence {
         group: GroupNo,
         member: MemberNo,
@@ -297,6 +304,18 @@ impl Network {
         self.transcript.line(format_args!("{now_ms} append {topic}/{partition} at {offset}"));
         self.carry_out_effects();
         Some(offset)
+    }
+
+    /// How far the pod's engine is in its protocol.
+    #[must_use]
+    pub fn at_steps(&self, pod: PodId) -> Steps {
+        self.pods[pod.0 as usize].doing.steps()
+    }
+
+    /// The name of the pod's producer.
+    #[must_use]
+    pub fn producer_name(&self, pod: PodId) -> &str {
+        self.pods[pod.0 as usize].member.name()
     }
 
     /// Lets the pod's timer fire at `at_ms`, or now if that is past; replaces what was set before.
@@ -424,6 +443,7 @@ impl Network {
                 }
                 self.carry_out_effects();
             }
+            Event::Unheard { group, member } => self.expire(group, member),
             Event::Silence { group, member, silence } => self.silence_over(group, member, silence),
             Event::RebalanceEnd { group, rebalance } => {
                 let change = |state: &mut super::log::group::Group, effects: &mut Vec<GroupEffect>| {
@@ -447,17 +467,43 @@ impl Network {
                 && let Some(chunk) = chunks.first().cloned()
                 && self.strikes(pod, Fault::ChunkTwice)
             {
+                self.faults.met_call(Fault::AnswerTwice, CallKind::Poll);
                 chunks.push(chunk);
             }
         }
-        if !down && self.strikes(pod, Fault::RangeRefused) {
+        let reads = !down && self.pods[pod.0 as usize].member.is_reading();
+        if reads && self.strikes(pod, Fault::RangeRefused) {
             self.pods[pod.0 as usize].member.refuse_position(&mut actions);
+        }
+        if reads && self.strikes_call(pod, Fault::UnknownError, CallKind::Poll) {
+            let error = LogError::fatal("the broker answered a fetch with an error that nobody knows");
+            actions.push(Action::Emit(LogEvent::Failed { error }));
         }
         self.carry_out(pod, actions);
     }
 
     fn deliver(&mut self, to: Origin, event: PodEvent) {
         self.ready.push_back(Delivery { pod: to.pod, incarnation: to.incarnation, event });
+    }
+
+    /// An event of a member's client; of a transaction's end its engine may be told twice.
+    fn emit(&mut self, to: Origin, event: LogEvent) {
+        let end = match &event {
+            LogEvent::TransactionEnded { outcome: TransactionOutcome::Aborted { .. }, .. } => {
+                Some(CallKind::Abort)
+            }
+            LogEvent::TransactionEnded { .. } => Some(CallKind::Commit),
+            _ => None,
+        };
+        if let Some(call) = end
+            && self.strikes_call(to.pod, Fault::AnswerTwice, call)
+        {
+            let event = PodEvent::Log(event.clone());
+            let again = Delivery { pod: to.pod, incarnation: to.incarnation, event };
+            let at_ms = self.after(&(0..=self.settings.call_ms));
+            self.schedule.at(at_ms, Event::Deliver(again));
+        }
+        self.deliver(to, PodEvent::Log(event));
     }
 
     fn with_member(&mut self, pod: PodId, change: impl FnOnce(&mut SimMember, &mut Vec<Action>)) {
@@ -474,7 +520,7 @@ impl Network {
                     self.pods[pod.0 as usize].doing.transaction_goes_on(&request);
                     self.send(to, tag, request, limit_ms);
                 }
-                Action::Emit(event) => self.deliver(to, PodEvent::Log(event)),
+                Action::Emit(event) => self.emit(to, event),
                 Action::PollSoon { poll } => {
                     let at_ms = self.after(&self.settings.fetch_ms.clone());
                     self.schedule.at(at_ms, Event::Poll { to, poll });
@@ -511,7 +557,9 @@ impl Network {
                 }
                 BrokerEffect::Readable(topic) => self.wake_polls(topic),
                 BrokerEffect::Noted(fault) => match self.caller {
-                    Some(caller) => self.befall_one(fault, caller),
+                    // A request may outlive its sender.
+                    Some(caller) if caller != self.origin(caller.pod) => self.faults.note(fault),
+                    Some(caller) => self.befall_one(fault, caller.pod),
                     None => self.befall(fault, |pod| pod.doing.steps().in_transaction()),
                 },
                 BrokerEffect::NotOwned { group, member, .. } => {
@@ -540,9 +588,24 @@ impl Network {
     }
 
     fn strikes(&mut self, pod: PodId, fault: Fault) -> bool {
-        let strikes = self.faults.strikes(self.schedule.now_ms(), pod, fault);
+        self.strikes_at(pod, fault, None)
+    }
+
+    /// The same for a call, or for its answer.
+    fn strikes_call(&mut self, pod: PodId, fault: Fault, call: CallKind) -> bool {
+        let strikes = self.strikes_at(pod, fault, Some(call));
         if strikes {
-            self.faults.met(fault, self.pods[pod.0 as usize].doing.steps());
+            self.faults.met_call(fault, call);
+        }
+        strikes
+    }
+
+    fn strikes_at(&mut self, pod: PodId, fault: Fault, call: Option<CallKind>) -> bool {
+        let doing = &self.pods[pod.0 as usize].doing;
+        let occasion = Occasion { at_ms: self.schedule.now_ms(), pod, fault, call };
+        let strikes = self.faults.strikes(occasion, || doing.steps());
+        if strikes {
+            self.faults.met(fault, doing.steps());
         }
         strikes
     }
@@ -587,7 +650,14 @@ impl Event {
 
     /// Whether it is the broker's own work, which rests while it is down.
     fn waits_for_broker(&self) -> bool {
-        matches!(self, Self::Marker { .. } | Self::Scan | Self::Silence { .. } | Self::RebalanceEnd { .. })
+        matches!(
+            self,
+            Self::Marker { .. }
+                | Self::Scan
+                | Self::Unheard { .. }
+                | Self::Silence { .. }
+                | Self::RebalanceEnd { .. }
+        )
     }
 }
 

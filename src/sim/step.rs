@@ -1,7 +1,4 @@
-//! How far an engine is in its protocol, as far as its log and its store can see it; and which faults have
-//! struck at which step.
-
-use std::fmt;
+//! How far an engine is in its protocol, as far as its log and its store can see it.
 
 use crate::{
     log::{LogCommand, LogEvent, RequestId, TransactionOutcome},
@@ -78,6 +75,13 @@ impl Step {
         [Self::Began, Self::OffsetsSent, Self::RecordsSent, Self::CommitAsked, Self::Aborting];
 }
 
+/// A fault that is to meet pods at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aim {
+    pub fault: Fault,
+    pub step: Step,
+}
+
 /// A set of steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Steps(u32);
@@ -93,7 +97,7 @@ impl Steps {
         Step::TRANSACTION.into_iter().any(|step| self.has(step))
     }
 
-    fn add(&mut self, step: Step) {
+    pub(super) fn add(&mut self, step: Step) {
         self.0 |= 1 << step as u32;
     }
 
@@ -248,78 +252,6 @@ impl Doing {
     fn answered(&mut self, request: RequestId) -> Option<Step> {
         let at = self.calls.iter().position(|(asked, _)| *asked == request)?;
         Some(self.calls.swap_remove(at).1)
-    }
-}
-
-/// How often each fault struck a pod at each step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Coverage(Vec<[u64; Step::ALL.len()]>);
-
-impl Default for Coverage {
-    fn default() -> Self {
-        Self(vec![[0; Step::ALL.len()]; Fault::ALL.len()])
-    }
-}
-
-impl Coverage {
-    pub(super) fn note(&mut self, fault: Fault, steps: Steps) {
-        for step in Step::ALL.into_iter().filter(|step| steps.has(*step)) {
-            self.0[fault as usize][step as usize] += 1;
-        }
-    }
-
-    /// Adds what another run covered.
-    pub fn add(&mut self, other: &Self) {
-        let cells = self.0.iter_mut().flatten().zip(other.0.iter().flatten());
-        cells.for_each(|(cell, other)| *cell += other);
-    }
-
-    #[must_use]
-    pub fn count(&self, fault: Fault, step: Step) -> u64 {
-        self.0[fault as usize][step as usize]
-    }
-
-    /// The cells that could be reached and were not.
-    #[must_use]
-    pub fn empty(&self) -> Vec<(Fault, Step)> {
-        let cells = Fault::ALL.into_iter().flat_map(|fault| Step::ALL.map(|step| (fault, step)));
-        let is_empty = |(fault, step): &(Fault, Step)| {
-            self.count(*fault, *step) == 0 && unreachable(*fault, *step).is_none()
-        };
-        cells.filter(is_empty).collect()
-    }
-}
-
-/// A line for each fault, a column for each step, in the order of [`Step::ALL`]; `.` cannot be reached, `0`
-/// was not.
-impl fmt::Display for Coverage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, step) in Step::ALL.into_iter().enumerate() {
-            writeln!(f, "{:22} {}| {step:?}", "", "      ".repeat(number))?;
-        }
-        for fault in Fault::ALL {
-            write!(f, "{:22}", format!("{fault:?}"))?;
-            for step in Step::ALL {
-                match (self.count(fault, step), unreachable(fault, step)) {
-                    (0, Some(_)) => write!(f, "{:>6}", ".")?,
-                    (count @ 100_000.., _) => write!(f, "{:>5}k", count / 1_000)?,
-                    (count, _) => write!(f, "{count:>6}")?,
-                }
-            }
-            writeln!(f)?;
-        }
-        Ok(())
-    }
-}
-
-/// Why a fault cannot strike at a step, where it cannot.
-#[must_use]
-pub fn unreachable(fault: Fault, _step: Step) -> Option<&'static str> {
-    match fault {
-        Fault::OffsetMissing | Fault::OffsetPutBack | Fault::Trimmed => {
-            Some("it happens while all are down, so that nobody commits over it")
-        }
-        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use fastrand::Rng;
 
-use super::{Delivery, Fault, Keep, Network, PodEvent, PodId, Settings, step::Coverage};
+use super::{Delivery, Fault, Keep, Network, PodEvent, PodId, Settings, coverage::Coverage};
 use crate::{
     engine::{Command, Exit},
     log::{AssignmentId, LogCommand, LogEvent},
@@ -21,9 +21,12 @@ use crate::{
 };
 
 pub mod act;
+mod aiming;
+mod bounds;
 pub mod case;
 pub mod checks;
 pub mod clients;
+mod conduct;
 pub mod machine;
 mod meddling;
 mod newer;
@@ -35,8 +38,11 @@ mod sharing;
 pub mod shrink;
 
 use act::Act;
+use aiming::Aiming;
+use bounds::exceeded;
 use checks::{Checks, projections::projections_agree};
 use clients::Clients;
+use conduct::Asked;
 use machine::{Groups, Machine, PROCESSORS};
 use plan::Plan;
 use recovery::Recovery;
@@ -121,6 +127,8 @@ pub struct World {
     next_disaster_ms: u64,
     /// The assignment that a pod knows to be its own.
     assigned: BTreeMap<PodId, AssignmentId>,
+    asked: Asked,
+    aiming: Aiming,
     /// What an engine asked for and must not.
     misconduct: Option<String>,
     /// When the projections of presence are compared next, once nothing is owed.
@@ -168,6 +176,7 @@ impl World {
         let settings = Settings {
             keep,
             transaction_ms: plan.transaction_ms,
+            rebalance_ms: plan.rebalance_ms,
             store_ms: 1..=plan.store_ms,
             ..Settings::default()
         };
@@ -175,6 +184,12 @@ impl World {
         let groups = Groups::new(&mut network);
         for (fault, per_million) in &plan.rates {
             network.faults_mut().rate(*fault, *per_million);
+        }
+        for aim in plan.aims.iter().filter(|aim| aim.fault.strikes_calls()) {
+            network.faults_mut().aim(aim.fault, aim.step);
+        }
+        for (fault, call) in &plan.call_aims {
+            network.faults_mut().aim_at_calls(*fault, *call);
         }
         let mut random = Rng::with_seed(plan.seed ^ 0x77_6f72_6c64);
         let machines = (0..plan.machines)
@@ -191,6 +206,8 @@ impl World {
             recovery: None,
             next_disaster_ms: random.u64(5_000..15_000),
             assigned: BTreeMap::new(),
+            asked: Asked::default(),
+            aiming: Aiming::new(&plan.aims),
             misconduct: None,
             endings: Rng::with_seed(plan.seed ^ 0x65_6e64_696e_6773),
             plan,
@@ -221,7 +238,8 @@ impl World {
         let end_ms = self.network.now_ms() + RECOVERY_MS;
         for machine in &mut self.machines {
             machine.resume_at_ms.get_or_insert(0);
-            if !self.network.is_alive(machine.members[0].pod) {
+            if machine.has_left(&self.network) {
+                self.restores += machine.end(&mut self.network, Network::stop);
                 machine.start_at_ms.get_or_insert(0);
             }
         }
@@ -267,19 +285,28 @@ impl World {
         let act_ms = if faulty { self.next_act_ms() } else { u64::MAX };
         let starts = self.machines.iter().flat_map(|machine| [machine.start_at_ms, machine.resume_at_ms]);
         let starts_ms = starts.flatten().min().unwrap_or(u64::MAX);
-        let horizon_ms = self.network.now_ms() + 1_000;
+        // Faults end on time, whoever is awake then: a repeated run has fewer who are.
+        let end_ms = if faulty { self.plan.faulty_ms } else { u64::MAX };
+        let horizon_ms = end_ms.min(self.network.now_ms() + 1_000);
         let limits_ms = [self.clients.next_ms(), act_ms, starts_ms, self.checks.next_look_ms()];
         let limit_ms = limits_ms.into_iter().fold(horizon_ms, u64::min);
         let mut looked = Ok(());
         match self.network.next_event_until(limit_ms) {
-            Some((_, delivery)) => self.deliver(delivery),
+            Some((_, delivery)) => {
+                let pod = delivery.pod;
+                self.deliver(delivery);
+                if faulty {
+                    self.seek(pod);
+                }
+            }
             None => {
                 let now_ms = self.network.now_ms();
-                self.raise_machines(now_ms);
+                let raised = self.raise_machines(now_ms);
                 if self.clients.next_ms() <= now_ms {
                     self.clients.act(now_ms, &mut self.network);
                 }
-                if act_ms <= now_ms {
+                // What machines do that have just begun comes first, in a repeated run as well.
+                if act_ms <= now_ms && !raised {
                     self.act(now_ms);
                 }
                 if self.checks.next_look_ms() <= now_ms {
@@ -310,8 +337,11 @@ impl World {
 
     fn deliver(&mut self, delivery: Delivery) {
         let (machine, member) = place(delivery.pod);
+        let pod = delivery.pod;
+        let mut must_exit = false;
         if let PodEvent::Log(event) = &delivery.event {
-            self.notice(delivery.pod, event);
+            self.notice(pod, event);
+            must_exit = self.asked.must_exit(pod, event);
         }
         let now = self.machines[machine].now(self.network.now_ms());
         if let Some(engine) = &mut self.machines[machine].members[member].engine {
@@ -319,6 +349,10 @@ impl World {
                 PodEvent::Log(event) => engine.handle_log(event, now),
                 PodEvent::Store(event) => engine.handle_store(event, now),
                 PodEvent::Timer => {}
+            }
+            if must_exit && engine.exit().is_none() {
+                let what = format!("pod-{} goes on after an error that nobody knows", pod.0);
+                self.misconduct.get_or_insert(what);
             }
         }
         self.turn(machine, member);
@@ -353,6 +387,9 @@ impl World {
         let boot_ms = machine.boot_ms;
         let machine::Member { pod, engine: Some(running), .. } = &mut machine.members[member] else { return };
         if let Some(exit) = running.exit() {
+            if *exit == Exit::Left {
+                return self.left(index, member);
+            }
             if let Exit::Fatal(why) = exit {
                 self.network.transcript_mut().line(format_args!("{now_ms} pod-{} exits: {why}", pod.0));
             }
@@ -377,23 +414,21 @@ impl World {
                     if is_newer && newer::write_as_newer(&mut command) {
                         self.network.bring_about_at(Fault::NewerFormat, *pod);
                     }
-                    let full = running.owed_bytes() >= self.plan.pace.unstored_bytes_max;
-                    let (wrong, begins) = match &command {
-                        LogCommand::Poll { .. } => (full, false),
-                        LogCommand::Transact(begun) => {
-                            (self.assigned.get(pod) != Some(&begun.assignment), true)
-                        }
-                        _ => (false, false),
+                    let begins = match &command {
+                        LogCommand::Transact(begun) => Some(begun.assignment),
+                        _ => None,
                     };
-                    if wrong {
-                        let what =
-                            if begins { "commits what is not its own" } else { "reads though it is full" };
+                    let foreign =
+                        begins.is_some_and(|assignment| self.assigned.get(pod) != Some(&assignment));
+                    let wrong = foreign.then_some("commits what is not its own");
+                    if let Some(what) = wrong.or_else(|| exceeded(&self.plan, &**running, &command)) {
                         self.misconduct.get_or_insert(format!("pod-{} {what}", pod.0));
                     }
-                    if begins && self.ambush == Ambush::Of(*pod) {
+                    if begins.is_some() && self.ambush == Ambush::Of(*pod) {
                         self.ambush = Ambush::Sprung(index);
                         self.next_disaster_ms = now_ms + self.random.u64(0..100);
                     }
+                    self.asked.submitted(*pod, &command);
                     self.network.submit_log(*pod, command);
                 }
                 Command::Store(command) => self.network.submit_store(*pod, command),
@@ -404,29 +439,36 @@ impl World {
         }
     }
 
-    /// Starts and resumes the machines whose time has come.
-    fn raise_machines(&mut self, now_ms: u64) {
+    /// Starts and resumes the machines whose time has come; whether there were any.
+    fn raise_machines(&mut self, now_ms: u64) -> bool {
+        let mut any = false;
         for index in 0..self.machines.len() {
             let machine = &mut self.machines[index];
             let due = |at_ms: &mut Option<u64>| at_ms.take_if(|at_ms| *at_ms <= now_ms).is_some();
             let (resumes, starts) = (due(&mut machine.resume_at_ms), due(&mut machine.start_at_ms));
             if resumes {
-                machine.members.iter().for_each(|member| self.network.resume(member.pod));
+                for member in &machine.members {
+                    self.asked.forget(member.pod);
+                    self.network.resume(member.pod);
+                }
             }
             if starts {
                 self.lives += 1;
                 machine.start(&mut self.network, &self.plan);
             }
             if resumes || starts {
+                any = true;
                 (0..PROCESSORS).for_each(|member| self.turn(index, member));
             }
         }
+        any
     }
 
     /// When something happens to machines or servers next.
     fn next_act_ms(&self) -> u64 {
         match &self.script {
             Some(script) => script.front().map_or(u64::MAX, |(at_ms, _)| *at_ms),
+            None if self.aiming.is_due() => self.network.now_ms(),
             None => self.next_disaster_ms,
         }
     }
@@ -439,8 +481,13 @@ impl World {
             }
             return;
         }
-        self.next_disaster_ms = now_ms + self.random.u64(2_000..self.plan.disaster_ms);
-        if let Some(act) = self.draw_act() {
+        let due = if self.aiming.is_due() {
+            self.aimed_acts()
+        } else {
+            self.next_disaster_ms = now_ms + self.random.u64(2_000..self.plan.disaster_ms);
+            self.draw_act().into_iter().collect()
+        };
+        for act in due {
             if let Some(acts) = &mut self.acts {
                 acts.push((now_ms, act.clone()));
             }

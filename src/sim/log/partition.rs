@@ -26,6 +26,8 @@ pub struct PartitionLog {
     /// Entry i has offset i; what was trimmed stays for checkers.
     entries: Vec<Entry>,
     first: Offset,
+    /// Below, contents are given back.
+    forgotten: Offset,
     open: Vec<Open>,
 }
 
@@ -115,6 +117,15 @@ impl PartitionLog {
     /// Removes what is below `first`, as far as it is stable.
     pub fn trim(&mut self, first: Offset) {
         self.first = first.clamp(self.first, self.stable_end().max(self.first));
+    }
+
+    /// Removes what is below `end`, as far as it is stable, with its contents.
+    pub fn forget(&mut self, end: Offset) {
+        self.trim(end);
+        for offset in self.forgotten..self.first {
+            self.entries[offset as usize].content = Content::default();
+        }
+        self.forgotten = self.forgotten.max(self.first);
     }
 
     /// Whether a reader at `position` has anything to look at.

@@ -7,6 +7,7 @@ use crate::{
     log::{FetchId, LogCommand, Offset, PartitionId},
     sim::{
         Fault, Origin, PodId,
+        coverage::calls::CallKind,
         log::{Answer, Failure, Notice, Request, Verdict},
         member::Tag,
     },
@@ -32,6 +33,11 @@ impl Network {
         let mut call = Call { from, tag, request, deadline_ms, mute: false };
         let mut at_ms = self.after(&self.settings.broker_ms.clone());
         match self.loss(&call) {
+            // The client asks its group again by itself, for ever.
+            Some(Loss::Never) if matches!(call.tag, Tag::Join) => at_ms = deadline_ms,
+            Some(Loss::Late) if matches!(call.tag, Tag::Join) => {
+                at_ms += self.random.u64(1..=2 * self.settings.call_ms);
+            }
             Some(Loss::Never) => return self.time_out(&call),
             Some(Loss::Late) => {
                 self.time_out(&call);
@@ -56,8 +62,8 @@ impl Network {
             // It died with its sender, or it was on the wire: either is possible.
             return self.transcript.line(format_args!("{now_ms} pod-{} dropped", call.from.pod.0));
         }
-        let refusal = if call.mute { None } else { self.refusal(&call) };
-        self.caller = Some(call.from.pod);
+        let refusal = if call.mute || self.is_down() { None } else { self.refusal(&mut call) };
+        self.caller = Some(call.from);
         let verdict = match refusal {
             _ if self.is_down() => Verdict::Again,
             Some(failure) => Verdict::Answer(Answer::Failed(failure)),
@@ -77,7 +83,8 @@ impl Network {
     fn handle(&mut self, call: &mut Call) -> Verdict {
         let now_ms = self.now_ms();
         let recognised = matches!(call.request, Request::Produce { .. } | Request::Join { .. });
-        let twice = !call.mute && !recognised && self.strikes(call.from.pod, Fault::CallTwice);
+        let kind = CallKind::of(&call.tag, &call.request);
+        let twice = !call.mute && !recognised && self.strikes_call(call.from.pod, Fault::CallTwice, kind);
         let mut verdict = self.broker.handle(now_ms, &mut call.request);
         if twice && matches!(verdict, Verdict::Answer(_)) {
             verdict = self.broker.handle(now_ms, &mut call.request);
@@ -119,7 +126,21 @@ impl Network {
             Notice::Assigned { .. } => self.settings.broker_ms.clone(),
             Notice::Rebalancing | Notice::Expired { .. } => 1..=self.settings.heartbeat_ms,
         };
-        let drawn_ms = self.after(&range);
+        let mut drawn_ms = self.after(&range);
+        if let Notice::Assigned { member, .. } = notice
+            && to == self.origin(to.pod)
+            && self.pods[to.pod.0 as usize].life != Life::Down
+        {
+            if self.strikes_call(to.pod, Fault::AnswerLost, CallKind::Join) {
+                // The client goes on waiting, and the group for its heartbeats.
+                let group = self.pods[to.pod.0 as usize].group;
+                let at_ms = self.now_ms() + self.settings.session_ms;
+                return self.schedule.at(at_ms, Event::Unheard { group, member });
+            }
+            if self.strikes_call(to.pod, Fault::AnswerLate, CallKind::Join) {
+                drawn_ms += self.random.u64(200..=self.settings.call_ms);
+            }
+        }
         let pod = &mut self.pods[to.pod.0 as usize];
         let at_ms = drawn_ms.max(pod.notices_until_ms);
         pod.notices_until_ms = at_ms;
@@ -141,24 +162,21 @@ impl Network {
         if let Request::Join { group, .. } = request {
             self.joined(from, group, &answer);
         }
-        if mute || matches!(tag, Tag::Join) {
+        // Of joining the group tells by its notices; only what went wrong is an answer.
+        if mute || (matches!(tag, Tag::Join) && !matches!(answer, Answer::Failed(_))) {
             return;
         }
-        let may_fail = !matches!(tag, Tag::Leave);
-        if may_fail && self.strikes(from.pod, Fault::AnswerLost) {
+        let kind = CallKind::of(&tag, &request);
+        let may_be_late = !matches!(tag, Tag::Join);
+        if may_be_late && self.strikes_call(from.pod, Fault::AnswerLost, kind) {
             let answer = Answer::Failed(Failure::TimedOut);
             return self.schedule.at(deadline_ms, Event::Answer { to: from, tag, answer });
         }
         let mut at_ms = self.after(&self.settings.broker_ms.clone());
-        if may_fail && self.strikes(from.pod, Fault::AnswerLate) {
+        if may_be_late && self.strikes_call(from.pod, Fault::AnswerLate, kind) {
             at_ms += self.random.u64(200..=self.settings.call_ms + 500);
         }
-        let by_request = matches!(
-            tag,
-            Tag::Describe(_) | Tag::Offsets(_) | Tag::Bounds(_) | Tag::Members(_) | Tag::Fence(..)
-        );
-        // Answers that belong to no request of their own come once, as the log's contract has it.
-        if (by_request || matches!(tag, Tag::Beacon(_))) && self.strikes(from.pod, Fault::AnswerTwice) {
+        if comes_twice(&tag) && self.strikes_call(from.pod, Fault::AnswerTwice, kind) {
             let again_ms = at_ms + self.random.u64(0..=self.settings.call_ms);
             let (tag, answer) = (tag.clone(), answer.clone());
             self.schedule.at(again_ms, Event::Answer { to: from, tag, answer });
@@ -174,38 +192,59 @@ impl Network {
 
     /// Whether the call gets lost or is late.
     fn loss(&mut self, call: &Call) -> Option<Loss> {
-        let pod = call.from.pod;
-        let mut strikes = |fault| self.strikes(pod, fault);
-        match (&call.tag, &call.request) {
-            (Tag::Join | Tag::Leave, _) => None,
-            (Tag::Beacon(_), _) if strikes(Fault::BeaconLost) => Some(Loss::Never),
-            (Tag::Beacon(_), _) if strikes(Fault::BeaconLate) => Some(Loss::Late),
-            (Tag::Beacon(_), _) => None,
-            (Tag::End(_), Request::EndTransaction { commit: true, .. })
-                if strikes(Fault::EndTransactionLate) =>
-            {
-                Some(Loss::Late)
-            }
-            (Tag::Step(_) | Tag::End(_), _) if strikes(Fault::ClientStalled) => Some(Loss::Stalled),
-            _ if strikes(Fault::CallLost) => Some(Loss::Never),
-            _ if strikes(Fault::CallLate) => Some(Loss::Late),
+        let (pod, kind) = (call.from.pod, CallKind::of(&call.tag, &call.request));
+        if kind == CallKind::Beacon && self.strikes(pod, Fault::BeaconLost) {
+            self.faults.met_call(Fault::CallLost, kind);
+            return Some(Loss::Never);
+        }
+        if kind == CallKind::Beacon && self.strikes(pod, Fault::BeaconLate) {
+            self.faults.met_call(Fault::CallLate, kind);
+            return Some(Loss::Late);
+        }
+        let may_stall = matches!(call.tag, Tag::Step(_) | Tag::End(_));
+        match kind {
+            CallKind::Beacon => None,
+            CallKind::Commit if self.strikes(pod, Fault::EndTransactionLate) => Some(Loss::Late),
+            _ if may_stall && self.strikes(pod, Fault::ClientStalled) => Some(Loss::Stalled),
+            _ if self.strikes_call(pod, Fault::CallLost, kind) => Some(Loss::Never),
+            _ if self.strikes_call(pod, Fault::CallLate, kind) => Some(Loss::Late),
             _ => None,
         }
     }
 
-    /// Whether the broker refuses the call out of its own mood.
-    fn refusal(&mut self, call: &Call) -> Option<Failure> {
-        let pod = call.from.pod;
-        let mut strikes = |fault| self.strikes(pod, fault);
-        match &call.request {
-            Request::Produce { .. } if strikes(Fault::ProduceRefused) => {
-                Some(Failure::Abortable("the broker refused to append".into()))
+    /// Whether the broker refuses the call out of its own mood, or for a reason that nobody knows: then it
+    /// may have had its effect.
+    fn refusal(&mut self, call: &mut Call) -> Option<Failure> {
+        let (pod, kind) = (call.from.pod, CallKind::of(&call.tag, &call.request));
+        match kind {
+            CallKind::Produce if self.strikes(pod, Fault::ProduceRefused) => {
+                return Some(Failure::Abortable("the broker refused to append".into()));
             }
-            Request::EndTransaction { commit: true, .. } if strikes(Fault::TransactionAborted) => {
-                Some(Failure::Abortable("the broker refused to commit".into()))
+            CallKind::Commit if self.strikes(pod, Fault::TransactionAborted) => {
+                return Some(Failure::Abortable("the broker refused to commit".into()));
             }
-            _ => None,
+            _ => {}
         }
+        if !self.strikes_call(pod, Fault::UnknownError, kind) {
+            return None;
+        }
+        if !matches!(kind, CallKind::Join) && self.random.bool() {
+            self.broker.handle(self.schedule.now_ms(), &mut call.request);
+        }
+        Some(Failure::Fatal("the broker answered with an error that nobody knows".into()))
+    }
+}
+
+/// Answers that belong to no request of their own come once, as the log's contract has it.
+fn comes_twice(tag: &Tag) -> bool {
+    match tag {
+        Tag::Describe(_)
+        | Tag::Offsets(_)
+        | Tag::Bounds(_)
+        | Tag::Members(_)
+        | Tag::Fence(..)
+        | Tag::Beacon(_) => true,
+        Tag::Open | Tag::Join | Tag::Leave | Tag::Step(_) | Tag::End(_) => false,
     }
 }
 

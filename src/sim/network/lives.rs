@@ -5,7 +5,7 @@ use crate::{
     log::{Committed, PartitionId},
     sim::{
         Fault, Origin, PodId, SimMember,
-        log::{Answer, GroupNo, group::MemberNo},
+        log::{Answer, GroupNo, Verdict, group::MemberNo},
         step::Doing,
     },
     topology::Topic,
@@ -163,10 +163,11 @@ impl Network {
         self.broker.trim(topic, partition, first);
     }
 
-    /// Somebody else opens a producer of this name, which fences the one that has it.
-    pub fn fence(&mut self, name: &str) {
+    /// Somebody else opens a producer of this name, which fences the one that has it; whether it is open. It
+    /// is not while the end of a transaction of that name is being written: who wants it asks again.
+    pub fn fence(&mut self, name: &str) -> bool {
         self.befall(Fault::ProducerFenced, |pod| pod.member.name() == name);
-        self.take_name(name);
+        self.take_name(name)
     }
 
     /// A producer of this name opens a transaction with an offset of the group and goes away without ending
@@ -209,11 +210,10 @@ impl Network {
         }
     }
 
-    pub(super) fn take_name(&mut self, name: &str) {
+    pub(super) fn take_name(&mut self, name: &str) -> bool {
         let mut request = super::Request::InitProducer { name: name.to_owned() };
-        self.with_broker(|broker, now_ms| {
-            broker.handle(now_ms, &mut request);
-        });
+        let verdict = self.with_broker(|broker, now_ms| broker.handle(now_ms, &mut request));
+        matches!(verdict, Verdict::Answer(_))
     }
 
     /// A `Join` was carried out: one whose sender is not well is missed from the start.
@@ -235,7 +235,7 @@ impl Network {
         }
     }
 
-    fn expire(&mut self, group: GroupNo, member: MemberNo) {
+    pub(super) fn expire(&mut self, group: GroupNo, member: MemberNo) {
         if self.broker.with_group(group, |state, effects| state.expire(member, effects)) {
             self.befall(Fault::SessionExpired, |pod| pod.joined == Some(member) && pod.group == group);
             self.carry_out_effects();

@@ -28,16 +28,3 @@ fn records_are_folded_until_a_transaction_takes_them() {
     doing.log_event(&LogEvent::Polled { chunks: Vec::new() });
     assert!(!doing.steps().has(Step::CommitAnswered), "it is told once");
 }
-
-#[test]
-fn a_cell_that_could_be_reached_and_was_not_is_named() {
-    let mut coverage = Coverage::default();
-    let cell = (Fault::CallLost, Step::Polling);
-    assert!(coverage.empty().contains(&cell));
-    let mut steps = Steps::default();
-    steps.add(Step::Polling);
-    coverage.note(Fault::CallLost, steps);
-    assert!(!coverage.empty().contains(&cell));
-    assert_eq!(coverage.count(Fault::CallLost, Step::Polling), 1);
-    assert!(!coverage.empty().iter().any(|(fault, _)| *fault == Fault::OffsetMissing), "unreachable");
-}

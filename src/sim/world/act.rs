@@ -4,7 +4,7 @@ use std::{fmt, str::SplitWhitespace};
 
 use super::{
     Ambush, DAY_MS, World,
-    machine::{PROCESSORS, producer_name},
+    machine::{Member, PROCESSORS, producer_name},
     plan::Disaster,
 };
 use crate::{
@@ -25,6 +25,7 @@ pub enum Act {
     JumpPodClock { machine: usize, by_ms: i64 },
     Silence { for_ms: u64 },
     Fence { name: String },
+    Retire { machine: usize, down_ms: u64 },
 }
 
 impl World {
@@ -48,7 +49,10 @@ impl World {
             Disaster::Pause if self.network.is_running(first) => {
                 Act::Pause { machine, for_ms: random.u64(100..40_000) }
             }
-            Disaster::Crash | Disaster::Pause => return None,
+            Disaster::Retire if self.network.is_running(first) => {
+                Act::Retire { machine, down_ms: random.u64(100..10_000) }
+            }
+            Disaster::Crash | Disaster::Pause | Disaster::Retire => return None,
             Disaster::Rebalance => Act::Rebalance { kind },
             Disaster::ExpireSession => Act::ExpireSession { pod },
             Disaster::Outage => Act::Outage { for_ms: random.u64(500..30_000) },
@@ -106,7 +110,36 @@ impl World {
                 self.network.bring_about(Fault::ProducersSilent, None);
                 self.clients.fall_silent(now_ms + for_ms);
             }
-            Act::Fence { name } => self.network.fence(&name),
+            Act::Fence { name } => {
+                self.network.fence(&name);
+            }
+            Act::Retire { machine, down_ms } => self.retire(machine, down_ms),
+        }
+    }
+
+    /// Shuts a machine down in order: every member ends what is under way and leaves its group.
+    fn retire(&mut self, index: usize, down_ms: u64) {
+        let Some(machine) = self.machines.get_mut(index) else { return };
+        if !machine.members.iter().all(|member| self.network.is_running(member.pod)) {
+            return;
+        }
+        machine.down_ms = Some(down_ms);
+        for member in &mut machine.members {
+            self.asked.forget(member.pod);
+            member.engine.iter_mut().for_each(|engine| engine.shut_down());
+        }
+        (0..PROCESSORS).for_each(|member| self.turn(index, member));
+    }
+
+    /// A member has left; after the last one the machine is down.
+    pub(super) fn left(&mut self, machine: usize, member: usize) {
+        let now_ms = self.network.now_ms();
+        let machine = &mut self.machines[machine];
+        let Member { pod, engine, .. } = &mut machine.members[member];
+        self.network.stop(*pod);
+        self.restores += engine.take().map_or(0, |engine| engine.status().restores);
+        if machine.members.iter().all(|member| member.engine.is_none()) {
+            machine.start_at_ms = Some(now_ms + machine.down_ms.take().unwrap_or(0));
         }
     }
 
@@ -138,6 +171,7 @@ impl fmt::Display for Act {
             Self::JumpPodClock { machine, by_ms } => write!(f, "jump-pod-clock {machine} {by_ms}"),
             Self::Silence { for_ms } => write!(f, "silence {for_ms}"),
             Self::Fence { name } => write!(f, "fence {name}"),
+            Self::Retire { machine, down_ms } => write!(f, "retire {machine} {down_ms}"),
         }
     }
 }
@@ -161,6 +195,7 @@ impl Act {
             "jump-pod-clock" => Self::JumpPodClock { machine: next(words)?, by_ms: next(words)? },
             "silence" => Self::Silence { for_ms: next(words)? },
             "fence" => Self::Fence { name: next(words)? },
+            "retire" => Self::Retire { machine: next(words)?, down_ms: next(words)? },
             _ => return None,
         };
         words.next().is_none().then_some(act)

@@ -51,6 +51,8 @@ pub trait Processor {
     fn is_settled(&self) -> bool;
     fn status(&self) -> EngineStatus;
     fn owed_bytes(&self) -> usize;
+    fn unfolded_bytes(&self) -> usize;
+    fn shut_down(&mut self);
 }
 
 impl<F: Fold> Processor for Engine<F> {
@@ -89,6 +91,14 @@ impl<F: Fold> Processor for Engine<F> {
     fn owed_bytes(&self) -> usize {
         self.owed_bytes()
     }
+
+    fn unfolded_bytes(&self) -> usize {
+        self.unfolded_bytes()
+    }
+
+    fn shut_down(&mut self) {
+        self.shut_down();
+    }
 }
 
 /// A place for one processor's engine.
@@ -107,6 +117,8 @@ pub struct Machine {
     /// When it is to be started (again).
     pub start_at_ms: Option<u64>,
     pub resume_at_ms: Option<u64>,
+    /// It is being shut down; all members having left, for how long it is down.
+    pub down_ms: Option<u64>,
 }
 
 impl Machine {
@@ -116,7 +128,7 @@ impl Machine {
             let pod = network.add_pod(&group_name(kind), kind.input());
             Member { pod, kind, engine: None }
         });
-        Self { members, boot_ms, wall_us, start_at_ms: Some(start_at_ms), resume_at_ms: None }
+        Self { members, boot_ms, wall_us, start_at_ms: Some(start_at_ms), resume_at_ms: None, down_ms: None }
     }
 
     #[must_use]
@@ -128,6 +140,7 @@ impl Machine {
     /// Begins a life: every member starts.
     pub fn start(&mut self, network: &mut Network, plan: &Plan) {
         let now = self.now(network.now_ms());
+        self.down_ms = None;
         for Member { pod, kind, engine } in &mut self.members {
             let life = network.start(*pod);
             *engine = Some(engine_of(*kind, config(plan, *kind, *pod, life), now));
@@ -142,6 +155,12 @@ impl Machine {
             end(network, *pod);
         }
         restores
+    }
+
+    /// Whether some members are gone, or all.
+    #[must_use]
+    pub fn has_left(&self, network: &Network) -> bool {
+        self.members.iter().any(|member| !network.is_alive(member.pod))
     }
 
     /// How often the engines of this life have restored their state.

@@ -8,9 +8,11 @@ use crate::{
     engine::Pace,
     limits::STATE_BYTES_MAX,
     record::beacon::Parameters,
-    sim::{Fault, Settings},
+    sim::{Fault, Settings, coverage::calls::CallKind, step::Aim},
     topology::Topology,
 };
+
+mod aims;
 
 /// What happens to machines and servers now and then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +32,12 @@ pub enum Disaster {
     Silence,
     /// Somebody opens a producer under a member's name.
     Fence,
+    /// A machine is shut down in order, and started anew: an upgrade.
+    Retire,
 }
 
 impl Disaster {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Crash,
         Self::Pause,
         Self::Rebalance,
@@ -45,6 +49,7 @@ impl Disaster {
         Self::JumpPodClock,
         Self::Silence,
         Self::Fence,
+        Self::Retire,
     ];
 }
 
@@ -88,12 +93,18 @@ pub struct Plan {
     pub stable_names: bool,
     /// How long a transaction may stay open before the broker aborts it.
     pub transaction_ms: u64,
+    /// How long a rebalance waits for those who have not joined it yet.
+    pub rebalance_ms: u64,
     /// How long faults strike.
     pub faulty_ms: u64,
     /// The longest time between two disasters.
     pub disaster_ms: u64,
     pub disasters: Vec<Disaster>,
     pub rates: Vec<(Fault, u32)>,
+    /// Which faults are to meet pods at which steps.
+    pub aims: Vec<Aim>,
+    /// Which faults of calls are to strike which kinds of them.
+    pub call_aims: Vec<(Fault, CallKind)>,
     /// Of a thousand records, how many are garbage, misplaced or repeated.
     pub oddities_per_mille: u32,
     /// Some clients write a later version of the formats, and so does one machine's worker.
@@ -142,10 +153,13 @@ impl Plan {
             state_bytes_max: if random.bool() { random.usize(0..20_000) } else { STATE_BYTES_MAX },
             stable_names: random.bool(),
             transaction_ms: Settings::default().transaction_ms,
+            rebalance_ms: Settings::default().rebalance_ms,
             faulty_ms: random.u64(40_000..120_000),
             disaster_ms: random.u64(4_000..30_000),
             disasters,
             rates,
+            aims: aims::aims_of(seed),
+            call_aims: aims::call_aims_of(seed),
             oddities_per_mille: if some(&mut random, 50) { random.u32(1..100) } else { 0 },
             newer_clients: some(&mut random, 30),
             newer_machine: if some(&mut random, 30) { Some(random.usize(0..2)) } else { None },
@@ -165,6 +179,12 @@ impl Plan {
         if some(&mut random, 40) {
             plan.longer_lease_ms = random.i64(1..10) * 1_000;
         }
+        if some(&mut random, 20) {
+            plan.be_narrow(&mut random);
+        }
+        if !plan.rates.is_empty() {
+            plan.pursue();
+        }
         plan
     }
 
@@ -175,11 +195,20 @@ impl Plan {
         self.parameters.lease_ms = random.i64(60..=90) * 1_000;
     }
 
+    /// Bounds so narrow that a burst of messages reaches them.
+    fn be_narrow(&mut self, random: &mut Rng) {
+        self.pace.unfolded_bytes_max = random.usize(2_000..60_000);
+        self.pace.transaction_bytes_max = random.usize(50_000..400_000);
+        self.chat.bursts_per_mille = 5;
+    }
+
     /// The same deployment, to which nothing happens by itself.
     #[must_use]
     pub fn without_events(mut self) -> Self {
         self.disasters.clear();
         self.rates.clear();
+        self.aims.clear();
+        self.call_aims.clear();
         self.oddities_per_mille = 0;
         self
     }
@@ -196,6 +225,8 @@ impl Plan {
         self.disasters = vec![Disaster::Crash, Disaster::Crash, Disaster::Rebalance];
         self.disaster_ms = random.u64(3_000..8_000);
         self.rates.clear();
+        self.aims.clear();
+        self.call_aims.clear();
     }
 }
 
@@ -203,7 +234,7 @@ impl Plan {
 fn by_occasions(fault: Fault, rate: u32) -> u32 {
     match fault {
         Fault::StaleChunk => 40 * rate,
-        Fault::CrashBetweenOutputs => rate / 20,
+        Fault::CrashBetweenOutputs | Fault::UnknownError => rate / 20,
         Fault::RangeRefused => rate / 4,
         _ => rate,
     }

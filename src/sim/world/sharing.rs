@@ -18,7 +18,9 @@ impl World {
         let owns = engine.is_some_and(|engine| !engine.status().partitions.is_empty());
         let (name, lives) = (producer_name(&self.plan, ProcessorKind::Presence, pod, 0), self.lives);
         for _ in 0..TIMES {
-            self.network.fence(&name);
+            while !self.network.fence(&name) {
+                self.advance(false)?;
+            }
             let end_ms = self.network.now_ms() + PAUSE_MS;
             while self.network.now_ms() < end_ms {
                 self.advance(false)?;

@@ -6,7 +6,7 @@ fn short(seed: u64) -> Plan {
 
 #[test]
 fn a_recorded_run_repeats_byte_for_byte_also_from_its_text() {
-    for seed in [3, 4] {
+    for seed in [3, 13] {
         let (case, drawn) = Case::record(short(seed));
         let strikes = case.events.iter().filter(|event| matches!(event, Event::Strike(_))).count();
         assert!(case.events.len() > 100, "seed {seed}: a run with something in it");

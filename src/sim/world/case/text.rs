@@ -96,9 +96,12 @@ fn fields(plan: &Plan) -> Vec<(&'static str, String)> {
         ("store_ms", plan.store_ms.to_string()),
         ("longer_lease_ms", plan.longer_lease_ms.to_string()),
         ("unstored_bytes_max", plan.pace.unstored_bytes_max.to_string()),
+        ("unfolded_bytes_max", plan.pace.unfolded_bytes_max.to_string()),
+        ("transaction_bytes_max", plan.pace.transaction_bytes_max.to_string()),
         ("state_bytes_max", plan.state_bytes_max.to_string()),
         ("stable_names", plan.stable_names.to_string()),
         ("transaction_ms", plan.transaction_ms.to_string()),
+        ("rebalance_ms", plan.rebalance_ms.to_string()),
         ("faulty_ms", plan.faulty_ms.to_string()),
         ("newer_machine", plan.newer_machine.map_or("none".to_owned(), |machine| machine.to_string())),
         ("ends_sessions", plan.ends_sessions.to_string()),
@@ -126,9 +129,12 @@ fn plan_of(fields: &BTreeMap<&str, &str>) -> Result<Plan, String> {
     plan.store_ms = get(fields, "store_ms")?;
     plan.longer_lease_ms = get(fields, "longer_lease_ms")?;
     plan.pace.unstored_bytes_max = get(fields, "unstored_bytes_max")?;
+    plan.pace.unfolded_bytes_max = get(fields, "unfolded_bytes_max")?;
+    plan.pace.transaction_bytes_max = get(fields, "transaction_bytes_max")?;
     plan.state_bytes_max = get(fields, "state_bytes_max")?;
     plan.stable_names = get(fields, "stable_names")?;
     plan.transaction_ms = get(fields, "transaction_ms")?;
+    plan.rebalance_ms = get(fields, "rebalance_ms")?;
     plan.faulty_ms = get(fields, "faulty_ms")?;
     plan.newer_machine = match get::<String>(fields, "newer_machine")?.as_str() {
         "none" => None,

@@ -1,7 +1,7 @@
 //! Those who talk and read: sends in groups and between two, the same again, changes of membership, receipts,
 //! and now and then something that no client should send.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use fastrand::Rng;
@@ -28,6 +28,8 @@ const BURST: usize = 10;
 /// Of a record that the log takes and no dead letter can carry whole.
 const LARGE_BYTES: usize = 1_000_000;
 const BURST_BODY_BYTES: usize = 60 * 1024;
+/// For how long a late record is on its way.
+const LATE_MS: Range<u64> = 2_000..30_000;
 /// Recipients that are no ids.
 const UNUSABLE: [&str; 4] = [r#""a/b""#, "5", r#""""#, "null"];
 
@@ -44,6 +46,8 @@ pub struct Chat {
     history: Vec<Send>,
     /// Groups that have had their first members.
     founded: u32,
+    /// Records that are on their way for longer than those that follow, and until when.
+    late: Vec<(u64, Topic, PartitionId, Content)>,
     last_id: u64,
     next_ms: u64,
 }
@@ -68,6 +72,7 @@ impl Chat {
             conversations,
             history: Vec::new(),
             founded: 0,
+            late: Vec::new(),
             last_id: 0,
         }
     }
@@ -75,11 +80,16 @@ impl Chat {
     /// When somebody does something next.
     #[must_use]
     pub fn next_ms(&self) -> u64 {
-        self.next_ms
+        self.late.iter().map(|(at_ms, ..)| *at_ms).fold(self.next_ms, u64::min)
     }
 
     /// Lets somebody act if it is time.
     pub(super) fn act(&mut self, now_ms: u64, wire: &mut Wire<'_>) {
+        let due = self.late.extract_if(.., |(at_ms, ..)| *at_ms <= now_ms);
+        for (_, topic, partition, content) in due.collect::<Vec<_>>() {
+            wire.note(Fault::Late, topic);
+            wire.send(topic, partition, content);
+        }
         if now_ms < self.next_ms {
             return;
         }
@@ -88,7 +98,7 @@ impl Chat {
             return;
         }
         if self.random.u32(0..1_000) < self.oddities_per_mille {
-            self.send_oddity(wire);
+            self.send_oddity(now_ms, wire);
         }
         if self.founded < self.plan.groups {
             return self.found(wire);
@@ -242,10 +252,10 @@ impl Chat {
     }
 
     /// Garbage, faulty or misplaced records.
-    fn send_oddity(&mut self, wire: &mut Wire<'_>) {
+    fn send_oddity(&mut self, now_ms: u64, wire: &mut Wire<'_>) {
         let partition = self.any_partition();
         let user = format!("user-{}", self.random.u32(0..self.plan.users));
-        match self.random.u32(0..9) {
+        match self.random.u32(0..13) {
             0..=2 => {
                 wire.note(Fault::Garbage, Topic::Sends);
                 let message = self.message();
@@ -287,11 +297,37 @@ impl Chat {
                 message.body = format!("\"{}\"", "o".repeat(bytes));
                 self.send(&Send::Message(message), wire);
             }
+            8 | 9 => {
+                // What was said before is often sent again before it arrives.
+                let send = Send::Message(self.message());
+                self.delay(now_ms, &send);
+                self.history.push(send);
+            }
+            10 => {
+                let send = Send::Change(self.change());
+                self.delay(now_ms, &send);
+                self.history.push(send);
+            }
+            11 => {
+                let value = receipt(&user, Some(self.last_id as i64), None);
+                let partition = self.topology.place(Topic::Receipts, user.as_bytes());
+                let late_ms = now_ms + self.random.u64(LATE_MS);
+                self.late.push((late_ms, Topic::Receipts, partition, content(&user, value)));
+            }
             _ => {
                 let topic = *self.random.choice(&[Topic::Sends, Topic::Receipts]).unwrap_or(&Topic::Sends);
                 wire.send(topic, partition, Content::default());
             }
         }
+    }
+
+    /// A send that arrives after those that follow it.
+    fn delay(&mut self, now_ms: u64, send: &Send) {
+        let conversation = send.conversation();
+        let partition = self.topology.place(Topic::Sends, conversation.as_bytes());
+        let content = content(conversation, send.to_json(&mut self.random));
+        let late_ms = now_ms + self.random.u64(LATE_MS);
+        self.late.push((late_ms, Topic::Sends, partition, content));
     }
 
     fn any_partition(&mut self) -> PartitionId {
