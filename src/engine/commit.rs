@@ -49,12 +49,15 @@ impl<F: Fold> Engine<F> {
 
     /// Asks for more records while there is room for them.
     pub(super) fn poll(&mut self) {
+        // One request at a time: while it is under way nothing else needs to be looked at.
+        if self.polling || self.revoking || self.leaving != Leaving::No {
+            return;
+        }
         let full = self.unfolded_bytes() >= self.config.pace.unfolded_bytes_max;
         let full = full && !mutant::is(Mutant::UnfoldedWithoutBound);
         let reading = self.tasks.values().any(|task| task.halted.is_none());
         let owed = self.unstored_bytes() >= self.config.pace.unstored_bytes_max;
-        let room = !full && (!owed || mutant::is(Mutant::QueueWithoutBound));
-        if reading && room && !self.polling && self.leaving == Leaving::No && !self.revoking {
+        if reading && !full && (!owed || mutant::is(Mutant::QueueWithoutBound)) {
             self.polling = true;
             let wait_ms = self.config.pace.poll_wait_ms;
             self.log(LogCommand::Poll { records_max: POLL_RECORDS_MAX, bytes_max: POLL_BYTES_MAX, wait_ms });
