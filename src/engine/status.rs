@@ -76,6 +76,11 @@ impl<F: Fold> Engine<F> {
     pub fn status(&self) -> EngineStatus {
         let partitions = self.partition_statuses();
         let missing = self.missing(&partitions);
+        debug_assert_eq!(
+            missing.is_empty(),
+            self.is_ready(),
+            "what is missing and whether anything is: {missing:?}"
+        );
         EngineStatus {
             processor: F::KIND,
             partitions,
@@ -84,6 +89,27 @@ impl<F: Fold> Engine<F> {
             restores: self.restores,
             last_trouble: self.last_trouble.clone(),
         }
+    }
+
+    /// The partitions of the present assignment.
+    #[must_use]
+    pub fn partitions(&self) -> &[PartitionId] {
+        self.assignment.as_ref().map_or(&[], |assignment| &assignment.partitions)
+    }
+
+    /// Whether nothing is missing: what [`Engine::status`] tells at length, for those who ask often.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let is_live = |partition: &PartitionId| {
+            self.tasks.get(partition).is_some_and(|task| task.halted.is_none() && task.is_live())
+                && (!F::BEACONS || self.hears_itself(*partition))
+        };
+        self.assignment.is_some() && self.partitions().iter().all(is_live) && !self.store_lags()
+    }
+
+    /// Whether the store takes less than it is given, or answers nothing.
+    fn store_lags(&self) -> bool {
+        self.unstored_bytes() >= self.config.pace.unstored_bytes_max || self.store_in_trouble()
     }
 
     fn partition_statuses(&self) -> Vec<PartitionStatus> {
@@ -149,7 +175,7 @@ impl<F: Fold> Engine<F> {
                 Some(Missing { part, why })
             })
             .collect();
-        if self.unstored_bytes() >= self.config.pace.unstored_bytes_max || self.store_in_trouble() {
+        if self.store_lags() {
             let why = format!("the store does not keep up or does not answer ({trouble})");
             missing.push(Missing { part: format!("{name}.store"), why });
         }

@@ -15,7 +15,7 @@ use crate::{
 
 pub mod cells;
 
-use self::cells::{Stamp, Tables};
+use self::cells::{LiveRow, Tables};
 
 /// A single mutation above this is refused, as by a server with commit-log segments of 16 MiB.
 const MUTATION_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -58,19 +58,20 @@ impl SimStore {
         self.tables.read(now_ms, query)
     }
 
-    /// Every live row of a table with its partition key, in the order of keys.
-    pub fn rows(&self, now_ms: u64, table: &'static Table) -> impl Iterator<Item = (&[Value], Row)> {
+    /// Every live row of a table in the order of keys, the static cells of a partition first, with an empty
+    /// clustering.
+    pub fn rows(&self, now_ms: u64, table: &'static Table) -> impl Iterator<Item = LiveRow<'_>> {
         self.tables.rows(now_ms, table)
     }
 
-    /// Every live row of a table with its partition key, and how it was written.
-    pub fn stamps(&self, now_ms: u64, table: &'static Table) -> impl Iterator<Item = (&[Value], Row, Stamp)> {
-        self.tables.stamps(now_ms, table)
-    }
-
-    /// The key of every database partition that was ever written to.
-    pub fn partitions(&self, table: &'static Table) -> impl Iterator<Item = &[Value]> {
-        self.tables.partitions(table)
+    /// Those of one partition.
+    pub fn rows_of(
+        &self,
+        now_ms: u64,
+        table: &'static Table,
+        partition: &[Value],
+    ) -> impl Iterator<Item = LiveRow<'_>> {
+        self.tables.rows_of(now_ms, table, partition)
     }
 
     /// How many batches were applied.

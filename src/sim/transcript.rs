@@ -19,6 +19,7 @@ pub struct Transcript {
     keep: Keep,
     digest: Digest,
     lines: u64,
+    /// The lines, or the last one where lines are not kept.
     text: String,
 }
 
@@ -35,14 +36,14 @@ impl Transcript {
             return;
         }
         self.lines += 1;
-        let start = self.text.len();
-        // Neither sink fails; a Display that does would cut its line in every run alike.
-        if self.keep == Keep::Lines {
-            let _ = writeln!(self.text, "{line}");
-            let _ = self.digest.write_str(&self.text[start..]);
-        } else {
-            let _ = writeln!(self.digest, "{line}");
+        if self.keep == Keep::Digest {
+            self.text.clear();
         }
+        let start = self.text.len();
+        // The sink does not fail; a Display that does would cut its line in every run alike.
+        let _ = self.text.write_fmt(line);
+        self.text.push('\n');
+        self.digest.take(&self.text.as_bytes()[start..]);
     }
 
     /// Lines so far.
@@ -60,13 +61,14 @@ impl Transcript {
     /// The lines so far; empty unless [`Keep::Lines`].
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
+        if self.keep == Keep::Lines { &self.text } else { "" }
     }
 }
 
-/// FNV-1a of 64 bits: the same on every machine and in every version.
+/// FNV-1a of 64 bits over words of eight bytes, turned so that the high bits count: the same on every machine
+/// and in every version.
 #[derive(Debug, Clone, Copy)]
-pub struct Digest(pub u64);
+struct Digest(u64);
 
 impl Default for Digest {
     fn default() -> Self {
@@ -74,12 +76,15 @@ impl Default for Digest {
     }
 }
 
-impl Write for Digest {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+impl Digest {
+    fn take(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        for word in words.iter().chain([&last]) {
+            let mixed = (self.0 ^ u64::from_le_bytes(*word)).wrapping_mul(0x0000_0100_0000_01b3);
+            self.0 = mixed.rotate_left(29);
         }
-        Ok(())
     }
 }
 

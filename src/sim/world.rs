@@ -328,11 +328,12 @@ impl World {
     /// Whether everybody is ready and all that is visible is in the store. What belongs to a member that is
     /// dead, which its group does not know yet, is owed by nobody who could say so.
     fn owes_nothing(&self) -> bool {
-        let settled = self.network.broker().is_settled() && self.machines.iter().all(Machine::is_settled);
+        let is_quiet = |machine: &Machine| machine.is_settled() && machine.is_ready();
+        if !self.network.broker().is_settled() || !self.machines.iter().all(is_quiet) {
+            return false;
+        }
         let held: BTreeSet<_> = self.machines.iter().flat_map(Machine::presence_partitions).collect();
-        settled
-            && held.len() == self.plan.topology.partitions(Topic::Heartbeats) as usize
-            && self.machines.iter().all(|machine| machine.missing().is_empty())
+        held.len() == self.plan.topology.partitions(Topic::Heartbeats) as usize
     }
 
     fn deliver(&mut self, delivery: Delivery) {

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::PodEvent;
 use crate::{
-    log::{Chunk, LogCommand, LogEvent, OutRecord, Transaction, TransactionStep},
+    log::{Chunk, Committed, LogCommand, LogEvent, OutRecord, Transaction, TransactionStep},
     store::{StoreCommand, StoreEvent, WriteBatch},
 };
 
@@ -20,6 +20,10 @@ impl Display for Described<'_, LogCommand> {
             LogCommand::Beacon { partition, value } => {
                 write!(f, "Beacon {partition} #{:08x}", crc32fast::hash(value))
             }
+            // There are many of these.
+            LogCommand::Poll { records_max, bytes_max, wait_ms } => {
+                write!(f, "Poll {records_max} {bytes_max} {wait_ms}")
+            }
             other => write!(f, "{other:?}"),
         }
     }
@@ -28,7 +32,12 @@ impl Display for Described<'_, LogCommand> {
 impl Display for Described<'_, TransactionStep> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
-            TransactionStep::Offsets(offsets) => write!(f, "{offsets:?}"),
+            TransactionStep::Offsets(offsets) => {
+                f.write_str("offsets")?;
+                offsets.iter().try_for_each(|(partition, Committed { offset, metadata })| {
+                    write!(f, " {partition}@{offset} #{:08x}", crc32fast::hash(metadata.as_bytes()))
+                })
+            }
             TransactionStep::Records(records) => {
                 let mut digest = crc32fast::Hasher::new();
                 let mut content = |record: &OutRecord| {
@@ -53,6 +62,7 @@ impl Display for Described<'_, PodEvent> {
             PodEvent::Store(StoreEvent::Rows { request, rows }) => {
                 write!(f, "Rows {request}: {}", rows.len())
             }
+            PodEvent::Store(StoreEvent::Written { request }) => write!(f, "Written {request}"),
             PodEvent::Store(event) => write!(f, "{event:?}"),
             PodEvent::Timer => f.write_str("Timer"),
         }

@@ -88,9 +88,10 @@ impl Network {
         if now_ms < self.store_stalled_until_ms {
             return self.wait_for_store(call);
         }
+        let request = call.request();
         let StoreCall { from, command, mute, .. } = call;
         let (number, what) = (from.pod.0, if mute { " mute" } else { "" });
-        self.transcript.line(format_args!("{now_ms} store pod-{number}{what} {}", Described(&command)));
+        self.transcript.line(format_args!("{now_ms} store pod-{number}{what} {request}"));
         let event = self.store.execute(now_ms, command);
         if !mute {
             let at_ms = self.after(&self.settings.store_ms.clone());

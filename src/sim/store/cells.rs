@@ -1,7 +1,7 @@
 //! Rows as CQL keeps them: every cell with a timestamp of its own, the greatest wins whatever the order of
 //! arrival.
 
-use std::{borrow::Borrow, collections::BTreeMap, ops::Bound};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, ops::Bound};
 
 use crate::{
     store::{Change, Query, Row, Select, Statement, WriteBatch},
@@ -9,6 +9,9 @@ use crate::{
 };
 
 type Key = Box<[Value]>;
+
+/// What is not there.
+static NULL: Value = Value::Null;
 
 /// All tables, by name.
 #[derive(Debug, Default)]
@@ -28,6 +31,18 @@ pub struct Stamp {
     pub written_us: i64,
     pub deleted_us: Option<i64>,
     pub expires: bool,
+}
+
+/// A live row where it lies: checkers look at many rows, and copy none. The static cells of a partition are
+/// a row with an empty clustering.
+#[derive(Clone, Copy)]
+pub struct LiveRow<'a> {
+    pub partition: &'a [Value],
+    pub clustering: &'a [Value],
+    pub stamp: Stamp,
+    now_ms: u64,
+    width: usize,
+    cells: &'a Cells,
 }
 
 /// The cells of a row, or the static ones of a partition.
@@ -75,39 +90,77 @@ impl Tables {
         partition.read(now_ms, query)
     }
 
-    /// Every live row of a table with its partition key, in the order of keys.
-    pub fn rows(&self, now_ms: u64, table: &'static Table) -> impl Iterator<Item = (&[Value], Row)> {
+    /// Every live row of a table in the order of keys, the static cells of a partition first.
+    pub fn rows(&self, now_ms: u64, table: &'static Table) -> impl Iterator<Item = LiveRow<'_>> {
         let partitions = self.tables.get(table.name).into_iter().flatten();
-        partitions.flat_map(move |(key, partition)| {
-            let rows = partition.rows.iter();
-            rows.filter_map(move |(clustering, cells)| Some((&**key, cells.row(now_ms, table, clustering)?)))
-        })
+        partitions.flat_map(move |(key, partition)| partition.rows(now_ms, table, key))
     }
 
-    /// Every live row of a table with its partition key, and how it was written.
-    pub fn stamps(&self, now_ms: u64, table: &'static Table) -> impl Iterator<Item = (&[Value], Row, Stamp)> {
-        let partitions = self.tables.get(table.name).into_iter().flatten();
-        partitions.flat_map(move |(key, partition)| {
-            partition.rows.iter().filter_map(move |(clustering, cells)| {
-                let row = cells.row(now_ms, table, clustering)?;
-                let marker = cells.marker.as_ref();
-                let stamp = Stamp {
-                    written_us: marker.map_or(0, |marker| marker.timestamp_us),
-                    deleted_us: Some(cells.deleted_us).filter(|deleted_us| *deleted_us > i64::MIN),
-                    expires: marker.is_some_and(|marker| marker.expires_ms.is_some()),
-                };
-                Some((&**key, row, stamp))
-            })
-        })
+    /// Those of one partition.
+    pub fn rows_of(
+        &self,
+        now_ms: u64,
+        table: &'static Table,
+        partition: &[Value],
+    ) -> impl Iterator<Item = LiveRow<'_>> {
+        let partitions = self.tables.get(table.name);
+        let found = partitions.and_then(|partitions| partitions.get_key_value(partition));
+        found.into_iter().flat_map(move |(key, partition)| partition.rows(now_ms, table, key))
+    }
+}
+
+impl<'a> LiveRow<'a> {
+    /// One value per column.
+    pub fn cells(&self) -> impl Iterator<Item = &'a Value> + use<'a> {
+        let Self { cells, now_ms, width, .. } = *self;
+        (0..width).map(move |index| cells.value(now_ms, index))
     }
 
-    /// The key of every partition of a table.
-    pub fn partitions(&self, table: &Table) -> impl Iterator<Item = &[Value]> {
-        self.tables.get(table.name).into_iter().flat_map(BTreeMap::keys).map(|key| &**key)
+    /// The value of a clustering column, where it is a text.
+    #[must_use]
+    pub fn key_text(&self, column: usize) -> &'a str {
+        self.clustering.get(column).and_then(Value::as_text).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn to_cells(&self) -> Vec<Value> {
+        self.cells().cloned().collect()
+    }
+}
+
+impl fmt::Debug for LiveRow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, clustering, .. } = self;
+        write!(f, "{partition:?} {clustering:?}: {:?}", self.to_cells())
+    }
+}
+
+impl PartialEq for LiveRow<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.partition, self.clustering) == (other.partition, other.clustering)
+            && self.cells().eq(other.cells())
     }
 }
 
 impl Partition {
+    fn rows<'a>(
+        &'a self,
+        now_ms: u64,
+        table: &'static Table,
+        key: &'a [Value],
+    ) -> impl Iterator<Item = LiveRow<'a>> {
+        let live = move |clustering: &'a [Value], cells: &'a Cells, width: usize| {
+            let stamp = cells.stamp();
+            let row = LiveRow { partition: key, clustering, stamp, now_ms, width, cells };
+            let is_there = cells.live(now_ms, cells.marker.as_ref()).is_some()
+                || row.cells().any(|value| *value != Value::Null);
+            is_there.then_some(row)
+        };
+        let rows = self.rows.iter();
+        let rows = rows.filter_map(move |(clustering, cells)| live(clustering, cells, table.cells.len()));
+        live(&[], &self.statics, table.statics.len()).into_iter().chain(rows)
+    }
+
     fn apply(&mut self, now_ms: u64, table: &Table, statement: Statement) {
         let Statement { clustering, change, timestamp_us, ttl_s } = statement;
         // A time to live of 0 is none.
@@ -203,9 +256,21 @@ impl Cells {
         (!gone).then_some(&cell.value)
     }
 
+    fn value(&self, now_ms: u64, index: usize) -> &Value {
+        self.live(now_ms, self.cells.get(index).and_then(Option::as_ref)).unwrap_or(&NULL)
+    }
+
     fn values(&self, now_ms: u64, width: usize) -> Key {
-        let value = |index| self.live(now_ms, self.cells.get(index).and_then(Option::as_ref));
-        (0..width).map(|index| value(index).cloned().unwrap_or(Value::Null)).collect()
+        (0..width).map(|index| self.value(now_ms, index).clone()).collect()
+    }
+
+    fn stamp(&self) -> Stamp {
+        let marker = self.marker.as_ref();
+        Stamp {
+            written_us: marker.map_or(0, |marker| marker.timestamp_us),
+            deleted_us: Some(self.deleted_us).filter(|deleted_us| *deleted_us > i64::MIN),
+            expires: marker.is_some_and(|marker| marker.expires_ms.is_some()),
+        }
     }
 
     fn row(&self, now_ms: u64, table: &Table, clustering: &[Value]) -> Option<Row> {

@@ -27,8 +27,8 @@ fn what_was_written_is_read() {
     let mut store = SimStore::default();
     let written = store.execute(0, owners("pod-1", vec![Value::BigInt(7)]));
     assert!(matches!(written, StoreEvent::Written { request: 1 }));
-    let all: Vec<_> = store.rows(0, &OWNERS).map(|(_, row)| row.cells).collect();
-    assert_eq!(all, [[Value::BigInt(7)].into()]);
+    let all: Vec<_> = store.rows(0, &OWNERS).map(|row| row.to_cells()).collect();
+    assert_eq!(all, [[Value::BigInt(7)]]);
 }
 
 #[test]

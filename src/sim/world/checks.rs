@@ -48,7 +48,7 @@ mod stamps;
 mod stored;
 mod timeline;
 
-use leases::silence_is_judged_rightly;
+use leases::{Announced, silence_is_judged_rightly};
 use people::People;
 use presence::Transitions;
 use projections::projections_agree;
@@ -147,7 +147,7 @@ impl Checks {
 
     /// Compares everything with what the log must have brought about.
     pub fn compare(&self, plan: &Plan, network: &Network) -> Result<(), String> {
-        let broker = network.broker();
+        let (broker, mut announced) = (network.broker(), Announced::read(network));
         for kind in ProcessorKind::ALL {
             let (input, group) = (kind.input(), broker.group_state(self.groups.of(kind)));
             for partition in 0..plan.topology.partitions(input) {
@@ -157,7 +157,7 @@ impl Checks {
                     return Err(format!("{input}/{partition} lags by {lag} behind {committed}"));
                 }
                 if input == Topic::Heartbeats {
-                    silence_is_judged_rightly(plan, network, partition, committed)?;
+                    silence_is_judged_rightly(plan, network, partition, committed, &mut announced)?;
                 }
             }
         }

@@ -49,6 +49,8 @@ pub trait Processor {
     fn exit(&self) -> Option<&Exit>;
     fn next_wake_ms(&self) -> i64;
     fn is_settled(&self) -> bool;
+    fn is_ready(&self) -> bool;
+    fn partitions(&self) -> &[PartitionId];
     fn status(&self) -> EngineStatus;
     fn owed_bytes(&self) -> usize;
     fn unfolded_bytes(&self) -> usize;
@@ -82,6 +84,14 @@ impl<F: Fold> Processor for Engine<F> {
 
     fn is_settled(&self) -> bool {
         self.is_settled()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_ready()
+    }
+
+    fn partitions(&self) -> &[PartitionId] {
+        self.partitions()
     }
 
     fn status(&self) -> EngineStatus {
@@ -176,13 +186,17 @@ impl Machine {
         self.members.iter().all(|member| member.engine.as_ref().is_some_and(|engine| engine.is_settled()))
     }
 
-    /// The partitions of presence that are held here.
+    /// Whether all members live and nothing is missing.
     #[must_use]
-    pub fn presence_partitions(&self) -> Vec<PartitionId> {
+    pub fn is_ready(&self) -> bool {
+        self.members.iter().all(|member| member.engine.as_ref().is_some_and(|engine| engine.is_ready()))
+    }
+
+    /// The partitions of presence that are held here.
+    pub fn presence_partitions(&self) -> impl Iterator<Item = PartitionId> {
         let presence = self.members.iter().filter(|member| member.kind == ProcessorKind::Presence);
         let engines = presence.filter_map(|member| member.engine.as_ref());
-        let partitions = engines.flat_map(|engine| engine.status().partitions);
-        partitions.map(|partition| partition.partition).collect()
+        engines.flat_map(|engine| engine.partitions().iter().copied())
     }
 
     /// What keeps members from being ready, for people.

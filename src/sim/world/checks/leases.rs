@@ -31,10 +31,11 @@ pub fn silence_is_judged_rightly(
     network: &Network,
     partition: PartitionId,
     committed: Offset,
+    announced: &mut Announced,
 ) -> Result<(), String> {
     let mut silences = Silences::new(plan);
-    let mut transitions = transitions(network, partition).into_iter().peekable();
-    let mut sessions = sessions(network, partition).into_iter().peekable();
+    let mut transitions = announced.transitions.remove(&partition).unwrap_or_default().into_iter().peekable();
+    let mut sessions = announced.sessions.remove(&partition).unwrap_or_default().into_iter().peekable();
     for record in network.broker().committed(Topic::Heartbeats, partition, 0) {
         if record.offset >= committed {
             break;
@@ -58,24 +59,32 @@ pub fn silence_is_judged_rightly(
     Ok(())
 }
 
-/// What was announced of a partition's users, in the order of causes.
-fn transitions(network: &Network, partition: PartitionId) -> Vec<TransitionView> {
-    let presence = (0..).map_while(|output| network.broker().partition(Topic::Presence, output));
-    let records = presence.flat_map(|log| log.committed(0));
-    let decoded = records.filter_map(|record| TransitionView::decode(record.content.value.as_deref()?).ok());
-    let mut transitions: Vec<_> = decoded.filter(|one| one.origin.partition == partition).collect();
-    transitions.sort_by_key(|one| one.origin.offset);
-    transitions
+/// What was announced, by the partition that it came from, in the order of causes.
+pub struct Announced {
+    transitions: BTreeMap<PartitionId, Vec<TransitionView>>,
+    /// Where sessions came and moved to.
+    sessions: BTreeMap<PartitionId, Vec<SessionView>>,
 }
 
-/// Where a partition's sessions came and moved to, in the order of causes.
-fn sessions(network: &Network, partition: PartitionId) -> Vec<SessionView> {
-    let topic = (0..).map_while(|output| network.broker().partition(Topic::Sessions, output));
-    let records = topic.flat_map(|log| log.committed(0));
-    let decoded = records.filter_map(|record| SessionView::decode(record.content.value.as_deref()?).ok());
-    let mut sessions: Vec<_> = decoded.filter(|one| one.origin.partition == partition).collect();
-    sessions.sort_by_key(|one| one.origin.offset);
-    sessions
+impl Announced {
+    #[must_use]
+    pub fn read(network: &Network) -> Self {
+        let mut announced = Self { transitions: BTreeMap::new(), sessions: BTreeMap::new() };
+        let values = |topic: Topic| {
+            let topic = (0..).map_while(move |output| network.broker().partition(topic, output));
+            topic.flat_map(|log| log.committed(0)).filter_map(|record| record.content.value.as_deref())
+        };
+        for one in values(Topic::Presence).filter_map(|value| TransitionView::decode(value).ok()) {
+            announced.transitions.entry(one.origin.partition).or_default().push(one);
+        }
+        for one in values(Topic::Sessions).filter_map(|value| SessionView::decode(value).ok()) {
+            announced.sessions.entry(one.origin.partition).or_default().push(one);
+        }
+        let causes = announced.transitions.values_mut();
+        causes.for_each(|transitions| transitions.sort_by_key(|one| one.origin.offset));
+        announced.sessions.values_mut().for_each(|sessions| sessions.sort_by_key(|one| one.origin.offset));
+        announced
+    }
 }
 
 /// A naive account of who beat when. Where it is not exact it knows bounds of what a session's lease can
@@ -86,8 +95,8 @@ struct Silences<'a> {
     clock_ms: i64,
     beacon: Option<(String, i64, i64)>,
     parameters: Parameters,
-    /// By (user, session).
-    sessions: BTreeMap<(String, String), Silence>,
+    /// By user and session.
+    sessions: BTreeMap<String, BTreeMap<String, Silence>>,
     public: BTreeMap<String, Status>,
     /// Sessions whose beats in this record must change nothing.
     refused: BTreeSet<(String, String)>,
@@ -136,7 +145,7 @@ impl<'a> Silences<'a> {
             Input::Goodbye(end) => self.end(&end),
             Input::Goodbyes { ends, .. } => ends.iter().for_each(|(_, end)| self.end(end)),
             Input::GatewayGone { .. } => {
-                for session in self.sessions.values_mut() {
+                for session in self.sessions.values_mut().flat_map(BTreeMap::values_mut) {
                     session.beat_ms = None;
                     // It may have ended so, and not by the goodbye that was to come.
                     if session.until_ms >= self.clock_ms {
@@ -204,7 +213,8 @@ impl<'a> Silences<'a> {
 
     fn session(&mut self, user: &str, session: &str) -> &mut Silence {
         let usual_ms = self.parameters.lease_ms;
-        self.sessions.entry((user.to_owned(), session.to_owned())).or_insert(Silence {
+        let sessions = self.sessions.entry(user.to_owned()).or_default();
+        sessions.entry(session.to_owned()).or_insert(Silence {
             pair: (i64::MIN, 0),
             beat_ms: None,
             lease_ms: (usual_ms, usual_ms),
@@ -288,8 +298,7 @@ impl<'a> Silences<'a> {
     }
 
     fn sessions_of(&self, user: &str) -> impl Iterator<Item = (&str, &Silence)> {
-        let from = (user.to_owned(), String::new());
-        let sessions = self.sessions.range(from..).take_while(move |((of, _), _)| of == user);
-        sessions.map(|((_, session), silence)| (session.as_str(), silence))
+        let sessions = self.sessions.get(user).into_iter().flatten();
+        sessions.map(|(session, silence)| (session.as_str(), silence))
     }
 }

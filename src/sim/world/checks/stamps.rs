@@ -6,9 +6,11 @@ use super::super::{
     plan::Plan,
 };
 use crate::{
-    log::{Offset, PartitionId},
-    sim::{Network, store::cells::Stamp},
-    store::Row,
+    log::Offset,
+    sim::{
+        Network,
+        store::cells::{LiveRow, Stamp},
+    },
     table::{
         Value,
         inbox::INBOX,
@@ -22,53 +24,46 @@ use crate::{
 /// Nothing may be owed.
 pub fn rows_are_stamped_rightly(plan: &Plan, network: &Network, oracle: &Oracle) -> Result<(), String> {
     let (store, now_ms) = (network.store(), network.now_ms());
-    for (_, row, stamp) in store.stamps(now_ms, &MESSAGES) {
-        let at_ms = row.cells.first().and_then(Value::as_big_int).unwrap_or(0);
-        if stamp.written_us != at_ms * 1_000 || !stamp.expires {
-            return Err(format!("messages: {row:?} was written with {stamp:?}"));
+    let wrong = |row: &LiveRow<'_>| format!("{row:?} was written with {:?}", row.stamp);
+    for row in store.rows(now_ms, &MESSAGES) {
+        let at_ms = row.cells().next().and_then(Value::as_big_int).unwrap_or(0);
+        if row.stamp.written_us != at_ms * 1_000 || !row.stamp.expires {
+            return Err(format!("messages: {}", wrong(&row)));
         }
     }
-    if let Some((_, row, stamp)) = store.stamps(now_ms, &INBOX).find(|(.., stamp)| !stamp.expires) {
-        return Err(format!("inbox: {row:?} was written with {stamp:?}"));
+    if let Some(row) = store.rows(now_ms, &INBOX).find(|row| !row.stamp.expires) {
+        return Err(format!("inbox: {}", wrong(&row)));
     }
-    for partition in 0..plan.topology.partitions(Topic::Heartbeats) {
-        people_are_stamped_rightly(plan, network, oracle, partition)?;
-    }
-    Ok(())
-}
-
-fn people_are_stamped_rightly(
-    plan: &Plan,
-    network: &Network,
-    oracle: &Oracle,
-    partition: PartitionId,
-) -> Result<(), String> {
-    let query = progress_query(Topic::Heartbeats, partition, &[PROGRESS_ENTRY]);
-    let rows = network.store().read(network.now_ms(), &query);
-    let Some(base_us) = ProgressRow::find(&rows, PROGRESS_ENTRY).map(|row| row.base_us) else {
-        return Ok(());
-    };
-    for (key, row, stamp) in network.store().stamps(network.now_ms(), &PRESENCE) {
-        let bucket = key.first().and_then(Value::as_int).unwrap_or(0) as u32;
-        if bucket % plan.topology.partitions(ProcessorKind::Presence.input()) != partition {
-            continue;
-        }
+    let bases = bases(plan, network);
+    for row in store.rows(now_ms, &PRESENCE) {
+        let bucket = row.partition.first().and_then(Value::as_int).unwrap_or(0) as u32;
+        let Some(base_us) = bases[bucket as usize % bases.len()] else { continue };
         let due = due(base_us, bucket, &row, oracle);
-        if due != Some(stamp) {
-            return Err(format!("presence: {row:?} was written with {stamp:?}, due is {due:?}"));
+        if due != Some(row.stamp) {
+            return Err(format!("presence: {}, due is {due:?}", wrong(&row)));
         }
     }
     Ok(())
 }
 
-fn due(base_us: i64, bucket: u32, row: &Row, oracle: &Oracle) -> Option<Stamp> {
-    let text = |at: usize| row.clustering.get(at).and_then(Value::as_text).unwrap_or_default();
-    let history = oracle.presence_row(bucket, text(0), text(1));
+/// What the partitions of `heartbeats` count their timestamps from.
+fn bases(plan: &Plan, network: &Network) -> Vec<Option<i64>> {
+    let base = |partition| {
+        let query = progress_query(Topic::Heartbeats, partition, &[PROGRESS_ENTRY]);
+        let rows = network.store().read(network.now_ms(), &query);
+        ProgressRow::find(&rows, PROGRESS_ENTRY).map(|row| row.base_us)
+    };
+    (0..plan.topology.partitions(ProcessorKind::Presence.input())).map(base).collect()
+}
+
+fn due(base_us: i64, bucket: u32, row: &LiveRow<'_>, oracle: &Oracle) -> Option<Stamp> {
+    let (user, session) = (row.key_text(0), row.key_text(1));
+    let history = oracle.presence_row(bucket, user, session);
     let stamp_us = |(origin, _): &(Offset, Option<Cells>)| base_us + origin - 1;
     Some(Stamp {
         written_us: history.iter().rfind(|(_, cells)| cells.is_some()).map(stamp_us)?,
         deleted_us: history.iter().rfind(|(_, cells)| cells.is_none()).map(stamp_us),
         // Versions must never restart.
-        expires: !text(1).is_empty(),
+        expires: !session.is_empty(),
     })
 }

@@ -10,8 +10,8 @@ use super::super::{
 };
 use crate::{
     log::{Offset, PartitionId},
-    sim::Network,
-    store::{Query, Row, Select},
+    sim::{Network, store::cells::LiveRow},
+    store::Query,
     table::{
         Value,
         checkpoint::{SlotHeader, assemble, chunks_query, headers_query},
@@ -32,11 +32,13 @@ pub struct Stored {
     /// What every bucket of inboxes was seen to be last, and what is to be held against the oracle's yet.
     heads: BTreeMap<u32, Heads>,
     fresh: Vec<(u32, Heads)>,
-    people: Vec<People>,
+    /// The same of the buckets of presence: the stored position of the partition, and rows.
+    people: BTreeMap<u32, (Offset, People)>,
+    fresh_people: Vec<((u32, PartitionId), Offset, People)>,
 }
 
-/// Rows of presence of one bucket, and the stored position of its partition.
-type People = ((u32, PartitionId), Offset, BTreeMap<(String, String), Vec<Value>>);
+/// Rows of presence of one bucket, in their order: user, session, cells.
+type People = Arc<Vec<(String, String, Vec<Value>)>>;
 /// The origin of a bucket, and the heads of its users.
 type Heads = (Offset, BTreeMap<String, i64>);
 
@@ -49,7 +51,8 @@ impl Stored {
             stored: BTreeMap::new(),
             heads: BTreeMap::new(),
             fresh: Vec::new(),
-            people: Vec::new(),
+            people: BTreeMap::new(),
+            fresh_people: Vec::new(),
         }
     }
 
@@ -62,37 +65,40 @@ impl Stored {
         Ok(())
     }
 
-    /// Reads all rows of a bucket of presence, and from where on they may be behind.
+    /// Reads all rows of a bucket of presence, and from where on they may be behind. What was judged already
+    /// needs not be judged again: it was held against records that only become more.
     fn look_at_people(&mut self, network: &Network, bucket: u32) {
         let partition = bucket % self.topology.partitions(ProcessorKind::Presence.input());
         let Some(stored) = progress(network, ProcessorKind::Presence, partition).map(|row| row.stored) else {
             return;
         };
-        let select =
-            Select::Slice { prefix: Box::default(), after: None, descending: false, limit: u32::MAX };
-        let query = Query { table: &PRESENCE, partition: presence::partition(bucket), select };
-        let rows = network.store().read(network.now_ms(), &query).into_iter().map(|row| {
-            let text =
-                |at: usize| row.clustering.get(at).and_then(Value::as_text).unwrap_or_default().to_owned();
-            ((text(0), text(1)), row.cells.to_vec())
-        });
-        self.people.push(((bucket, partition), stored, rows.collect()));
+        let key = presence::partition(bucket);
+        let rows = || network.store().rows_of(network.now_ms(), &PRESENCE, &key);
+        if let Some((last, known)) = self.people.get(&bucket)
+            && *last == stored
+            && known.len() == rows().count()
+            && rows().zip(&**known).all(|(row, (user, session, cells))| {
+                (row.key_text(0), row.key_text(1)) == (user, session) && row.cells().eq(cells)
+            })
+        {
+            return;
+        }
+        let rows = rows().map(|row| (row.key_text(0).to_owned(), row.key_text(1).to_owned(), row.to_cells()));
+        let rows: People = Arc::new(rows.collect());
+        self.people.insert(bucket, (stored, Arc::clone(&rows)));
+        self.fresh_people.push(((bucket, partition), stored, rows));
     }
 
     fn look_at(&mut self, network: &Network, bucket: u32) -> Result<(), String> {
-        let read = |select: Select| {
-            let query = Query { table: &HEADS, partition: bucket_partition(bucket), select };
-            network.store().read(network.now_ms(), &query)
+        let key = bucket_partition(bucket);
+        let mut rows = network.store().rows_of(network.now_ms(), &HEADS, &key).peekable();
+        let Some(statics) = rows.next_if(|row| row.clustering.is_empty()) else { return Ok(()) };
+        let row = BucketRow::from_cells(&statics.to_cells()).map_err(|error| error.to_string())?;
+        let head = |row: LiveRow<'_>| {
+            let head = HeadRow::from_cells(&row.to_cells()).map_err(|error| error.to_string())?.latest_seq;
+            Ok((row.key_text(0).to_owned(), head))
         };
-        let Some(statics) = read(Select::Statics).into_iter().next() else { return Ok(()) };
-        let row = BucketRow::from_cells(&statics.cells).map_err(|error| error.to_string())?;
-        let all = Select::Slice { prefix: Box::default(), after: None, descending: false, limit: u32::MAX };
-        let head = |row: &Row| {
-            let user = row.clustering.first().and_then(Value::as_text).unwrap_or_default().to_owned();
-            let head = HeadRow::from_cells(&row.cells).map_err(|error| error.to_string())?;
-            Ok((user, head.latest_seq))
-        };
-        let heads = read(all).iter().map(head).collect::<Result<_, String>>()?;
+        let heads = rows.map(head).collect::<Result<_, String>>()?;
         let seen = (row.origin, heads);
         if self.heads.get(&bucket) != Some(&seen) {
             self.heads.insert(bucket, seen.clone());
@@ -122,13 +128,13 @@ impl Stored {
         }
         self.fresh = ahead;
         let mut ahead = Vec::new();
-        for (place, stored, rows) in std::mem::take(&mut self.people) {
+        for (place, stored, rows) in std::mem::take(&mut self.fresh_people) {
             match oracle.presence_rows_hold(place, stored, &rows) {
                 Err(NotYet) => ahead.push((place, stored, rows)),
                 Ok(verdict) => verdict?,
             }
         }
-        self.people = ahead;
+        self.fresh_people = ahead;
         Ok(())
     }
 
@@ -143,8 +149,14 @@ impl Stored {
     ) -> Result<(), String> {
         let group = network.broker().group_state(groups.of(kind));
         let Some(committed) = group.offset(partition) else { return Ok(()) };
+        let known = self.offsets.get(&(kind, partition)) == Some(&committed.offset);
+        // Of the others a row alone says nothing that is looked at here.
+        if known && kind != ProcessorKind::Presence {
+            return Ok(());
+        }
         let row = progress(network, kind, partition);
-        if self.offsets.insert((kind, partition), committed.offset) != Some(committed.offset) {
+        if !known {
+            self.offsets.insert((kind, partition), committed.offset);
             let metadata = OffsetMetadata::decode(&committed.metadata)
                 .ok_or_else(|| format!("{kind}/{partition}: the committed metadata is not ours"))?;
             let claimed = metadata.stored == metadata.start;

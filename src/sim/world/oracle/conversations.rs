@@ -243,7 +243,7 @@ impl Conversation {
     }
 }
 
-fn judge(fields: &Fields) -> Result<Send, Why> {
+fn judge(fields: &Fields<'_>) -> Result<Send, Why> {
     let is_message = fields.check(&["message", "members"], &["body"])? == "message";
     let conversation = fields.conversation("conversation")?.ok_or(INVALID)?;
     let by = fields.id(if is_message { "sender" } else { "by" })?.ok_or(INVALID)?;
@@ -252,7 +252,7 @@ fn judge(fields: &Fields) -> Result<Send, Why> {
     Ok(Send { conversation, by, client_id, what })
 }
 
-fn judge_message(fields: &Fields) -> Result<What, Why> {
+fn judge_message(fields: &Fields<'_>) -> Result<What, Why> {
     let body = fields.raw("body").ok_or(INVALID)?.to_owned();
     if body.len() > BODY_BYTES_MAX {
         return Err(OVERSIZE);
@@ -274,7 +274,7 @@ fn judge_message(fields: &Fields) -> Result<What, Why> {
     })
 }
 
-fn judge_change(fields: &Fields, conversation: &str) -> Result<What, Why> {
+fn judge_change(fields: &Fields<'_>, conversation: &str) -> Result<What, Why> {
     let (add, remove) = (fields.ids("add")?, fields.ids("remove")?);
     let is_direct = conversation.starts_with("direct/");
     if is_direct || (add.is_none() && remove.is_none()) {

@@ -1,8 +1,11 @@
 //! Reading records as the contract has it: one object, no key twice, nothing after it, nesting bounded.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, fmt};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{Deserializer, MapAccess, Visitor},
+};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
@@ -18,13 +21,13 @@ pub const INVALID: Why = "invalid";
 pub const UNSUPPORTED: Why = "unsupported";
 pub const OVERSIZE: Why = "oversize";
 
-/// The fields of a record.
+/// The fields of a record where they stand in it, by name.
 #[derive(Debug, Default)]
-pub struct Fields(BTreeMap<String, Box<RawValue>>);
+pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl Fields {
+impl<'a> Fields<'a> {
     /// Reads a record down to its fields.
-    pub fn read(value: Option<&[u8]>) -> Result<Self, Why> {
+    pub fn read(value: Option<&'a [u8]>) -> Result<Self, Why> {
         let text = std::str::from_utf8(value.ok_or(MALFORMED)?).map_err(|_| MALFORMED)?;
         pairs(text).map(Self)
     }
@@ -49,12 +52,12 @@ impl Fields {
 
     /// What is nested in the fields, the one `apart` aside; `depth` is that of a list or object in them.
     pub fn nested(&self, depth: usize, opaque: &[&str], apart: Option<&str>) -> Result<(), Why> {
-        let mut fields = self.0.iter().filter(|(name, _)| Some(name.as_str()) != apart);
-        fields.try_for_each(|(name, raw)| check_value(raw.get(), depth, opaque.contains(&name.as_str())))
+        let mut fields = self.0.iter().filter(|(name, _)| Some(&**name) != apart);
+        fields.try_for_each(|(name, raw)| check_value(raw.get(), depth, opaque.contains(&&**name)))
     }
 
-    pub fn raw(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|raw| raw.get())
+    pub fn raw(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, raw)| raw.get())
     }
 
     /// A field that may be left out.
@@ -64,6 +67,9 @@ impl Fields {
     }
 
     pub fn text(&self, name: &str) -> Result<Option<String>, Why> {
+        if let Some(text) = self.raw(name).and_then(plain) {
+            return Ok(Some(text.to_owned()));
+        }
         match self.value(name)? {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -103,13 +109,13 @@ impl Fields {
     }
 
     /// A list as the texts of its parts, none of them judged.
-    pub fn parts(&self, name: &str) -> Result<Option<Vec<String>>, Why> {
+    pub fn parts(&self, name: &str) -> Result<Option<Vec<&'a str>>, Why> {
         let Some(text) = self.raw(name) else { return Ok(None) };
         if !text.starts_with('[') {
             return Err(INVALID);
         }
-        let parts: Vec<Box<RawValue>> = serde_json::from_str(text).map_err(|_| MALFORMED)?;
-        Ok(Some(parts.iter().map(|part| part.get().to_owned()).collect()))
+        let parts: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| MALFORMED)?;
+        Ok(Some(parts.iter().map(|part| part.get()).collect()))
     }
 
     /// A list of ids, each of which must be one.
@@ -124,13 +130,20 @@ pub fn as_id(value: &Value) -> Option<String> {
     value.as_str().filter(|id| check_id(id).is_ok()).map(ToOwned::to_owned)
 }
 
+/// What a text without escapes says: it stands there as it is.
+fn plain(raw: &str) -> Option<&str> {
+    let text = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if text.contains('\\') { None } else { Some(text) }
+}
+
 /// `depth` is that of a list or object that the value is.
 fn check_value(text: &str, depth: usize, opaque: bool) -> Result<(), Why> {
-    let parts: Vec<Box<RawValue>> = match text.as_bytes().first() {
-        Some(b'{') => pairs(text)?.into_values().collect(),
+    let parts: Vec<&RawValue> = match text.as_bytes().first() {
+        Some(b'{') => pairs(text)?.into_iter().map(|(_, raw)| raw).collect(),
         Some(b'[') => serde_json::from_str(text).map_err(|_| MALFORMED)?,
         // A number that is passed on may be of any size.
         Some(b'-' | b'0'..=b'9') if opaque => return Ok(()),
+        _ if plain(text).is_some() => return Ok(()),
         _ => return serde_json::from_str::<Value>(text).map(|_| ()).map_err(|_| MALFORMED),
     };
     if depth > JSON_DEPTH_MAX {
@@ -139,28 +152,34 @@ fn check_value(text: &str, depth: usize, opaque: bool) -> Result<(), Why> {
     parts.iter().try_for_each(|part| check_value(part.get(), depth + 1, opaque))
 }
 
-/// The pairs of an object, no key twice.
-fn pairs(text: &str) -> Result<BTreeMap<String, Box<RawValue>>, Why> {
-    let Pairs(pairs) = serde_json::from_str(text).map_err(|_| MALFORMED)?;
-    let count = pairs.len();
-    let fields: BTreeMap<_, _> = pairs.into_iter().collect();
-    if fields.len() == count { Ok(fields) } else { Err(MALFORMED) }
+/// The pairs of an object, no key twice, by name.
+fn pairs(text: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Why> {
+    let Pairs(mut pairs) = serde_json::from_str(text).map_err(|_| MALFORMED)?;
+    pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+    match pairs.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        true => Err(MALFORMED),
+        false => Ok(pairs),
+    }
 }
 
-struct Pairs(Vec<(String, Box<RawValue>)>);
+struct Pairs<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Pairs {
+/// A name, copied only where it has an escape.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct PairsVisitor;
         impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs;
+            type Value = Pairs<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
+                let mut pairs = Vec::with_capacity(16);
+                while let Some((Name(name), raw)) = map.next_entry()? {
+                    pairs.push((name, raw));
                 }
                 Ok(Pairs(pairs))
             }

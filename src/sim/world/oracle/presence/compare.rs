@@ -28,7 +28,7 @@ impl Oracle {
             serde_json::from_slice::<Value>(value).map_err(|error| format!("{topic} of {key}: {error}"))
         };
         let value = content.value.as_deref().map(read).transpose()?;
-        let (is_due, due) = if topic == Topic::Sessions {
+        let otherwise = if topic == Topic::Sessions {
             let due = published.routes.get(key).and_then(|routes| routes.get(index));
             let found = value.map(Route::Here);
             let is_due = match (due, &found) {
@@ -38,15 +38,16 @@ impl Oracle {
                 }
                 (due, found) => found.is_some() && due == found.as_ref(),
             };
-            (is_due, format!("{due:?}"))
+            (!is_due).then(|| format!("{due:?}"))
         } else {
             let due = published.transitions.get(key).and_then(|transitions| transitions.get(index));
             let kept = due.filter(|due| topic == Topic::Presence || due["to"] != "offline");
-            (due.is_some() && kept == value.as_ref(), format!("{kept:?}"))
+            let is_due = due.is_some() && kept == value.as_ref();
+            (!is_due).then(|| format!("{kept:?}"))
         };
-        match is_due {
-            true => Ok(()),
-            false => Err(format!("{topic} of {key}: number {index} is {content:?}, due is {due}")),
+        match otherwise {
+            None => Ok(()),
+            Some(due) => Err(format!("{topic} of {key}: number {index} is {content:?}, due is {due}")),
         }
     }
 
@@ -64,18 +65,20 @@ impl Oracle {
         &self,
         (bucket, partition): (u32, PartitionId),
         stored: Offset,
-        found: &BTreeMap<(String, String), Cells>,
+        found: &[(String, String, Cells)],
     ) -> Result<Result<(), String>, NotYet> {
         let Presence { account, published, .. } = &self.presence[partition as usize];
         let origin = |cells: &Cells| cells.first().and_then(table::Value::as_big_int).unwrap_or(0);
-        if account.position < found.values().map(origin).max().unwrap_or(0).max(stored) {
+        let newest = found.iter().map(|(_, _, cells)| origin(cells)).max();
+        if account.position < newest.unwrap_or(0).max(stored) {
             return Err(NotYet);
         }
         let from = (bucket, String::new(), String::new());
         let known = published.rows.range(from..).take_while(|((of, ..), _)| *of == bucket);
-        let mut left: BTreeMap<_, _> = found.iter().collect();
+        let mut left: BTreeMap<_, _> =
+            found.iter().map(|(user, session, cells)| ((user, session), cells)).collect();
         for ((_, user, session), history) in known {
-            let cells = left.remove(&(user.clone(), session.clone()));
+            let cells = left.remove(&(user, session));
             let due = history.iter().rfind(|(at, _)| *at <= stored);
             let is_right = match cells {
                 Some(cells) => {

@@ -112,13 +112,9 @@ impl Person {
             }
             None => Session::begin(now, beat),
         };
-        let as_shown = |session: &Session| {
-            let Session { device, gateway, metadata, status, .. } = session.clone();
-            (device, gateway, metadata, status)
-        };
         let is_new = former.as_ref().is_none_or(|former| {
             let stale = now.time_ms / 1_000 - former.row_s >= SESSION_ROW_REFRESH_MS / 1_000;
-            stale || as_shown(former) != as_shown(&session)
+            stale || former.as_shown() != session.as_shown()
         });
         let device = session.device.clone();
         self.sessions.insert(beat.session.clone(), session);
@@ -336,14 +332,13 @@ impl Person {
         let ids: BTreeSet<_> = turn.before.keys().chain(self.sessions.keys()).cloned().collect();
         for id in ids {
             let live = turn.live.get(&id).copied().unwrap_or(0);
-            let route = |session: &Session| (session.device.clone(), session.gateway.clone());
             let (before, after) = (turn.before.get(&id), self.sessions.get_mut(&id));
             let said = match (before, &after) {
                 (None, Some(session)) => {
                     let event = if live == 1 { "join" } else { "add" };
                     Some(Route::Here(told::session(now, user, &id, session, event, live)))
                 }
-                (Some(former), Some(session)) if route(former) != route(session) => {
+                (Some(former), Some(session)) if former.route() != session.route() => {
                     Some(Route::Here(told::session(now, user, &id, session, "move", live)))
                 }
                 (Some(_), None) => {

@@ -140,7 +140,7 @@ pub fn judge(value: Option<&[u8]>) -> Result<Said, Why> {
     }
 }
 
-fn batch(fields: &Fields, list: &str) -> Result<Parts, Why> {
+fn batch(fields: &Fields<'_>, list: &str) -> Result<Parts, Why> {
     let is_beats = list == "beats";
     let shared = if is_beats { told(fields, "gateway", Fields::id)? } else { Told::Nothing };
     let (mut valid, mut refused) = (Vec::new(), Vec::new());
@@ -158,7 +158,7 @@ fn batch(fields: &Fields, list: &str) -> Result<Parts, Why> {
     Ok(Parts { is_batch: true, valid, refused })
 }
 
-fn part(kind: &str, fields: &Fields, shared: &Told<String>) -> Result<Part, Why> {
+fn part(kind: &str, fields: &Fields<'_>, shared: &Told<String>) -> Result<Part, Why> {
     let user = fields.id("user")?.ok_or(INVALID)?;
     let session = || fields.id("session")?.ok_or(INVALID);
     let pair = || -> Result<_, Why> {
@@ -202,7 +202,7 @@ fn part(kind: &str, fields: &Fields, shared: &Told<String>) -> Result<Part, Why>
     Ok(Part { user, act })
 }
 
-fn beacon(fields: &Fields) -> Result<Beacon, Why> {
+fn beacon(fields: &Fields<'_>) -> Result<Beacon, Why> {
     let group = fields.id("group")?.ok_or(INVALID)?;
     let incarnation = fields.id("incarnation")?.ok_or(INVALID)?;
     let elapsed_ms = within(fields, "elapsed_ms", 0, INTEGER_MAX)?.ok_or(INVALID)?;
@@ -227,10 +227,10 @@ fn beacon(fields: &Fields) -> Result<Beacon, Why> {
     })
 }
 
-fn told<T>(
-    fields: &Fields,
+fn told<'a, T>(
+    fields: &Fields<'a>,
     name: &str,
-    read: impl FnOnce(&Fields, &str) -> Result<Option<T>, Why>,
+    read: impl FnOnce(&Fields<'a>, &str) -> Result<Option<T>, Why>,
 ) -> Result<Told<T>, Why> {
     match fields.raw(name) {
         None => Ok(Told::Nothing),
@@ -239,17 +239,17 @@ fn told<T>(
     }
 }
 
-fn within(fields: &Fields, name: &str, least: i64, most: i64) -> Result<Option<i64>, Why> {
+fn within(fields: &Fields<'_>, name: &str, least: i64, most: i64) -> Result<Option<i64>, Why> {
     let integer = fields.integer(name)?;
     if integer.is_some_and(|integer| !(least..=most).contains(&integer)) { Err(INVALID) } else { Ok(integer) }
 }
 
-fn metadata(fields: &Fields, name: &str) -> Result<Option<String>, Why> {
+fn metadata(fields: &Fields<'_>, name: &str) -> Result<Option<String>, Why> {
     let text = fields.raw(name).map(ToOwned::to_owned);
     if text.as_ref().is_some_and(|text| text.len() > METADATA_BYTES_MAX) { Err(OVERSIZE) } else { Ok(text) }
 }
 
-fn short(fields: &Fields, name: &str) -> Result<Option<String>, Why> {
+fn short(fields: &Fields<'_>, name: &str) -> Result<Option<String>, Why> {
     let text = fields.text(name)?;
     if text.as_ref().is_some_and(|text| text.len() > TEXT_BYTES_MAX) { Err(OVERSIZE) } else { Ok(text) }
 }

@@ -64,6 +64,16 @@ impl Session {
         self.status = self.status_at(now);
     }
 
+    /// What its row says.
+    pub fn as_shown(&self) -> (Option<&str>, Option<&str>, Option<&str>, Status) {
+        (self.device.as_deref(), self.gateway.as_deref(), self.metadata.as_deref(), self.status)
+    }
+
+    /// Where it is.
+    pub fn route(&self) -> (Option<&str>, Option<&str>) {
+        (self.device.as_deref(), self.gateway.as_deref())
+    }
+
     pub fn status_at(&self, now: &Now<'_>) -> Status {
         let Parameters { away_after_ms, busy_for_ms, .. } = now.parameters;
         let since_ms = now.clock_ms - self.beat_ms;
