@@ -10,6 +10,7 @@ COPY src src
 # The manifest names these targets; they are not built.
 COPY examples examples
 COPY integration-tests integration-tests
+COPY campaign campaign
 RUN cargo build --release --locked --bin heartline
 
 FROM debian:bookworm-slim

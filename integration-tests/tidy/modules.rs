@@ -59,7 +59,7 @@ fn is_root(path: &str) -> bool {
     match path.split('/').collect::<Vec<_>>()[..] {
         ["src", name] => ["lib.rs", "main.rs"].contains(&name),
         ["integration-tests" | "benches", name] => name == "main.rs",
-        ["examples", _] => true,
+        ["examples" | "campaign", _] => true,
         _ => false,
     }
 }

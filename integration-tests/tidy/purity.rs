@@ -84,6 +84,7 @@ pub fn impure(sources: &[Source]) -> Vec<Violation> {
 pub fn dependencies() -> Result<Vec<Violation>, Failed> {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(package()).args(["tree", "--offline", "--locked", "--no-default-features"]);
+    command.args(["--package", "heartline"]);
     command.args(["--edges", "normal", "--prefix", "none", "--format", "{p}"]);
     let output = command.output()?;
     if !output.status.success() {

@@ -36,6 +36,11 @@ pub enum Disaster {
     Retire,
 }
 
+/// Of a hundred deployments so many are small.
+const SMALL_PERCENT: u32 = 88;
+/// Users of a deployment that is not one of the large ones.
+const USERS_USUAL_MAX: u32 = 100;
+
 impl Disaster {
     pub const ALL: [Self; 12] = [
         Self::Crash,
@@ -182,10 +187,24 @@ impl Plan {
         if some(&mut random, 20) {
             plan.be_narrow(&mut random);
         }
+        if plan.users <= USERS_USUAL_MAX && some(&mut random, SMALL_PERCENT) {
+            plan.be_small(&mut random);
+        }
         if !plan.rates.is_empty() {
             plan.pursue();
         }
         plan
+    }
+
+    /// Few machines and users, for a short time in which as much befalls them: more of these fit into the same
+    /// time than of the others.
+    fn be_small(&mut self, random: &mut Rng) {
+        self.machines = self.machines.min(*random.choice(&[1, 1, 2, 2, 3]).unwrap_or(&2));
+        self.users = *random.choice(&[1, 2, 3, 5, 8, 30]).unwrap_or(&1);
+        self.chat.pause_ms = self.chat.pause_ms.max(*random.choice(&[150, 300, 500, 1_000]).unwrap_or(&500));
+        self.faulty_ms = random.u64(15_000..35_000);
+        self.disaster_ms = random.u64(3_000..10_000);
+        self.rates.iter_mut().for_each(|(_, rate)| *rate *= 2);
     }
 
     /// Many users who beat as seldom as they do for real.
