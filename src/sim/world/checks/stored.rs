@@ -159,12 +159,13 @@ impl Stored {
             self.offsets.insert((kind, partition), committed.offset);
             let metadata = OffsetMetadata::decode(&committed.metadata)
                 .ok_or_else(|| format!("{kind}/{partition}: the committed metadata is not ours"))?;
-            let claimed = metadata.stored == metadata.start;
-            let known = row.as_ref().map_or(claimed, |row| {
+            // The beginning is known without a row, and stays the same when a checkpoint of it is stored.
+            let is_beginning = metadata.stored == metadata.start && metadata.resume.is_none();
+            let is_stated = row.as_ref().is_some_and(|row| {
                 metadata.stored < row.stored
                     || (metadata.stored, &metadata.resume) == (row.stored, &row.resume)
             });
-            if !known {
+            if !is_beginning && !is_stated {
                 return Err(format!(
                     "{kind}/{partition}: {} is committed with the stored position {} and {:?}, the row says \
                      {row:?}",
