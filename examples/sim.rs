@@ -24,6 +24,11 @@ use heartline::{
     sim::leases::{Leases, Stop},
     sim::world::{self, Summary, Violation, case::Case, plan::Plan, shrink::shrink},
 };
+use mimalloc::MiMalloc;
+
+/// A world makes and drops small things most of its time.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Lines of a transcript that are shown before a violation.
 const LAST_EVENTS: usize = 20;

@@ -9,12 +9,11 @@ use super::{
     coverage::calls::CallKind,
     fault::Occasion,
     log::{
-        BrokerEffect, GroupNo, Notice, ProducerId, Request,
+        BrokerEffect, GroupNo, Request,
         group::{GroupEffect, MemberNo},
         partition::Content,
-        transactions::Target,
     },
-    member::{Action, Breach, Tag},
+    member::{Action, Breach},
     schedule::Schedule,
     step::{Doing, Steps},
 };
@@ -26,10 +25,11 @@ use crate::{
 
 mod call;
 mod describe;
+mod event;
 mod lives;
 mod storage;
 
-use self::{call::Call, describe::Described, storage::StoreCall};
+use self::{describe::Described, event::Event};
 
 /// How long things take, in milliseconds; ranges are drawn from, evenly.
 #[derive(Debug, Clone)]
@@ -143,58 +143,6 @@ enum Life {
     Down,
     Running,
     Paused,
-}
-
-/// What is yet to happen.
-#[derive(Debug)]
-enum Event {
-    /// A request reaches the broker.
-    Arrive(Call),
-    /// An answer of the broker reaches the client.
-    Answer {
-        to: Origin,
-        tag: Tag,
-        answer: super::log::Answer,
-    },
-    Notice {
-        to: Origin,
-        notice: Notice,
-    },
-    Poll {
-        to: Origin,
-        poll: u64,
-    },
-    Timer {
-        to: Origin,
-        at_ms: u64,
-    },
-    /// What was about to be delivered when the pod was paused.
-    Deliver(Delivery),
-    /// A request reaches the store.
-    StoreArrive(StoreCall),
-    StoreAnswer {
-        to: Origin,
-        event: StoreEvent,
-    },
-    Marker {
-        producer: ProducerId,
-        target: Target,
-    },
-    Scan,
-    /// A member that never heard of its assignment has not asked its group for anything since.
-    Unheard {
-        group: GroupNo,
-        member: MemberNo,
-    },
-    Silence {
-        group: GroupNo,
-        member: MemberNo,
-        silence: u64,
-    },
-    RebalanceEnd {
-        group: GroupNo,
-        rebalance: u64,
-    },
 }
 
 impl Network {
@@ -630,35 +578,6 @@ fn is_proof(event: &PodEvent) -> bool {
                 | LogEvent::TransactionEnded { outcome: TransactionOutcome::Committed, .. }
         )
     )
-}
-
-impl Event {
-    /// The pod that this happens in, where it does.
-    fn recipient(&self) -> Option<Origin> {
-        match self {
-            Self::Answer { to, .. }
-            | Self::Notice { to, .. }
-            | Self::Poll { to, .. }
-            | Self::Timer { to, .. }
-            | Self::StoreAnswer { to, .. } => Some(*to),
-            Self::Deliver(Delivery { pod, incarnation, .. }) => {
-                Some(Origin { pod: *pod, incarnation: *incarnation })
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether it is the broker's own work, which rests while it is down.
-    fn waits_for_broker(&self) -> bool {
-        matches!(
-            self,
-            Self::Marker { .. }
-                | Self::Scan
-                | Self::Unheard { .. }
-                | Self::Silence { .. }
-                | Self::RebalanceEnd { .. }
-        )
-    }
 }
 
 #[cfg(test)]

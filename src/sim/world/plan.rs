@@ -232,11 +232,9 @@ impl Plan {
         self
     }
 
-    /// A broker that keeps transactions open for longer than the run: what a dead pod left open must be
-    /// fenced
+    /// A broker that keeps transactions open for longer than the run: what a dead pod left open must be fenced
     /// by its name. Pods die and come under new names, and nothing else is wrong with the log: a call that
-    /// arrives
-    /// after its sender's death could open a transaction that nobody looks for.
+    /// arrives after its sender's death could open a transaction that nobody looks for.
     fn be_patient(&mut self, random: &mut Rng) {
         self.transaction_ms = 3_600_000;
         self.machines = random.usize(2..=4);

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn the_same_seed_gives_the_same_transcript_byte_for_byte() {
     let text = || {
-        let mut world = World::new(Plan::draw(3), Keep::Lines);
+        let mut world = World::new(Plan { faulty_ms: 60_000, ..Plan::draw(3) }, Keep::Lines);
         while world.network.now_ms() < 30_000 {
             world.advance(true).unwrap_or_else(|violation| panic!("{violation}"));
         }
