@@ -97,8 +97,8 @@ impl Sent {
         self.absent.remove(key);
     }
 
-    /// Takes the rows of some ids of one block, each of one day. Rows above what this owner began with are its
-    /// own or those of records that it has yet to fold.
+    /// Takes the rows of some ids of one block, each of one day. Rows above what this owner began with are
+    /// its own or those of records that it has yet to fold.
     pub fn load(&mut self, query: &Query, rows: &[Row]) -> Result<(), CellError> {
         let Select::Keys(keys) = &query.select else { return Ok(()) };
         for clustering in keys {

@@ -1,5 +1,5 @@
-//! Disasters that are aimed at a step: they happen as soon as some pod is there. What strikes calls is aimed by
-//! the network itself.
+//! Disasters that are aimed at a step: they happen as soon as some pod is there. What strikes calls is aimed
+//! by the network itself.
 
 use super::{World, act::Act, place};
 use crate::{

@@ -128,7 +128,6 @@ impl Plan {
         let mut random = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed);
         let partitions = *random.choice(&[1, 2, 3, 4, 4, 8, 16]).unwrap_or(&1);
         let buckets = partitions * random.u32(1..=3);
-        let some = |random: &mut Rng, share: u32| random.u32(0..100) < share;
         let disasters = Disaster::ALL.into_iter().filter(|_| some(&mut random, 50)).collect();
         let rates = Fault::ALL
             .into_iter()
@@ -196,8 +195,8 @@ impl Plan {
         plan
     }
 
-    /// Few machines and users, for a short time in which as much befalls them: more of these fit into the same
-    /// time than of the others.
+    /// Few machines and users, for a short time in which as much befalls them: more of these fit into the
+    /// same time than of the others.
     fn be_small(&mut self, random: &mut Rng) {
         self.machines = self.machines.min(*random.choice(&[1, 1, 2, 2, 3]).unwrap_or(&2));
         self.users = *random.choice(&[1, 2, 3, 5, 8, 30]).unwrap_or(&1);
@@ -232,9 +231,9 @@ impl Plan {
         self
     }
 
-    /// A broker that keeps transactions open for longer than the run: what a dead pod left open must be fenced
-    /// by its name. Pods die and come under new names, and nothing else is wrong with the log: a call that
-    /// arrives after its sender's death could open a transaction that nobody looks for.
+    /// A broker that keeps transactions open for longer than the run: what a dead pod left open must be
+    /// fenced by its name. Pods die and come under new names, and nothing else is wrong with the log: a call
+    /// that arrives after its sender's death could open a transaction that nobody looks for.
     fn be_patient(&mut self, random: &mut Rng) {
         self.transaction_ms = 3_600_000;
         self.machines = random.usize(2..=4);
@@ -245,6 +244,11 @@ impl Plan {
         self.aims.clear();
         self.call_aims.clear();
     }
+}
+
+/// Whether something is so that is so in so many of a hundred plans.
+fn some(random: &mut Rng, percent: u32) -> bool {
+    random.u32(0..100) < percent
 }
 
 /// A fault whose occasions are few strikes more of them, and one that costs much strikes fewer.
