@@ -6,6 +6,10 @@
 //! for each other, their timestamps put them in order; except the last one, batch after batch: there one
 //! origin covers a whole database partition, and it must not be there before what it covers. Batches are
 //! settled one after the other.
+//!
+//! The store sets the pace: what is committed while some batches are on their way is gathered, and goes out as
+//! one. More at a time would be readable later, not sooner: heads would wait in the store's queue behind the
+//! entries of everything committed since.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,8 +18,8 @@ use hashbrown::HashSet;
 
 use super::Part;
 use crate::{
-    effect::{Refresh, RowWrite},
-    limits::STORE_BATCH_BYTES_MAX,
+    effect::{Output, Refresh, RowWrite},
+    limits::{PART_OUTPUT_BYTES_MAX, PART_ROWS_MAX, STORE_BATCH_BYTES_MAX},
     log::Offset,
     mutant::{self, Mutant},
     processor::Checkpoint,
@@ -25,14 +29,32 @@ use crate::{
 
 /// Rows that are read at a time to be written again.
 const REFRESH_ROUND_MAX: usize = 256;
+/// Batches on their way: while the heads of one are written, the entries of the next are.
+const UNDER_WAY_MAX: usize = 2;
 const STAGES: usize = Stage::ALL.len();
 const LAST: usize = Stage::Last as usize;
 
 /// The committed batches whose rows are not all in the store.
 #[derive(Debug, Default)]
 pub struct Ledger {
+    /// On their way to the store, by number.
     batches: BTreeMap<u64, Owed>,
+    /// Committed since, in order.
+    gathered: VecDeque<Gathered>,
     waiting_bytes: usize,
+}
+
+/// Committed batches that go out as one.
+#[derive(Debug)]
+struct Gathered {
+    /// The number of the last one.
+    batch: u64,
+    position: Offset,
+    as_of_ms: Option<i64>,
+    rows: Vec<RowWrite>,
+    row_bytes: usize,
+    refreshes: Vec<Refresh>,
+    checkpoints: Vec<(u32, Checkpoint)>,
 }
 
 #[derive(Debug)]
@@ -69,22 +91,16 @@ pub struct Settled {
 impl Ledger {
     /// A batch was committed.
     pub fn owe(&mut self, batch: u64, part: Part) -> Released {
-        let Part { position, as_of_ms, checkpoints, output, .. } = part;
-        let mut waiting: [Vec<WriteBatch>; STAGES] = Default::default();
-        for write in database_batches(output.rows) {
-            self.waiting_bytes += write.size_bytes();
-            waiting[write.table.stage as usize].push(write);
+        let mut next = Gathered::new(batch, part);
+        let is_early = mutant::is(Mutant::CheckpointBeforeItsRows);
+        let early = if is_early { std::mem::take(&mut next.checkpoints) } else { Vec::new() };
+        self.waiting_bytes += next.row_bytes;
+        match self.gathered.back_mut() {
+            Some(last) if last.has_room_for(&next) => last.add(next),
+            _ => self.gathered.push_back(next),
         }
-        let unacknowledged = [0, 1, 2].map(|stage: usize| waiting[stage].len());
-        let refreshes = output.refreshes.into();
-        let owed = Owed { position, as_of_ms, waiting, unacknowledged, refreshes, checkpoints };
-        self.batches.insert(batch, owed);
         let mut released = self.release();
-        if mutant::is(Mutant::CheckpointBeforeItsRows)
-            && let Some(owed) = self.batches.get_mut(&batch)
-        {
-            released.checkpoints.append(&mut owed.checkpoints);
-        }
+        released.checkpoints.extend(early);
         released
     }
 
@@ -105,12 +121,21 @@ impl Ledger {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.batches.is_empty()
+        self.batches.is_empty() && self.gathered.is_empty()
     }
 
     fn release(&mut self) -> Released {
         let mut released = Released::default();
         self.settle(&mut released);
+        while self.batches.len() < UNDER_WAY_MAX
+            && let Some(next) = self.gathered.pop_front()
+        {
+            self.waiting_bytes -= next.row_bytes;
+            let (batch, owed) = (next.batch, Owed::new(next));
+            self.waiting_bytes += owed.waiting.iter().flatten().map(WriteBatch::size_bytes).sum::<usize>();
+            self.batches.insert(batch, owed);
+            self.settle(&mut released);
+        }
         let mut highest = STAGES;
         for (batch, owed) in &mut self.batches {
             let unfinished = owed.unacknowledged.iter().position(|count| *count > 0);
@@ -153,6 +178,44 @@ impl Ledger {
             released.settled.push(Settled { batch, position, as_of_ms });
             released.checkpoints.extend(checkpoints);
         }
+    }
+}
+
+impl Gathered {
+    fn new(batch: u64, part: Part) -> Self {
+        let Part { position, as_of_ms, checkpoints, output, .. } = part;
+        let Output { rows, row_bytes, refreshes, .. } = output;
+        Self { batch, position, as_of_ms, rows, row_bytes, refreshes, checkpoints }
+    }
+
+    /// Together they are bounded as one partition's share of a transaction is, for the same reason.
+    fn has_room_for(&self, next: &Self) -> bool {
+        self.rows.len() + next.rows.len() <= PART_ROWS_MAX
+            && self.row_bytes + next.row_bytes <= PART_OUTPUT_BYTES_MAX
+    }
+
+    /// What the next batch owes goes out with this one.
+    fn add(&mut self, next: Self) {
+        self.batch = next.batch;
+        self.position = next.position;
+        self.as_of_ms = next.as_of_ms.or(self.as_of_ms);
+        self.rows.extend(next.rows);
+        self.row_bytes += next.row_bytes;
+        self.refreshes.extend(next.refreshes);
+        self.checkpoints.extend(next.checkpoints);
+    }
+}
+
+impl Owed {
+    fn new(gathered: Gathered) -> Self {
+        let Gathered { position, as_of_ms, rows, refreshes, checkpoints, .. } = gathered;
+        let mut waiting: [Vec<WriteBatch>; STAGES] = Default::default();
+        for write in database_batches(rows) {
+            waiting[write.table.stage as usize].push(write);
+        }
+        let unacknowledged = [0, 1, 2].map(|stage: usize| waiting[stage].len());
+        let refreshes = refreshes.into();
+        Self { position, as_of_ms, waiting, unacknowledged, refreshes, checkpoints }
     }
 }
 
@@ -224,11 +287,10 @@ fn skip_deletes(statements: &mut Vec<Statement>) {
     });
 }
 
-/// Of a row that is overwritten in place, with all of its cells, what an earlier record of the batch wrote
-/// cannot be seen. Deletes stay whatever follows; where the batch must be split all does, since what one
+/// Of a row that is overwritten in place, with all of its cells, what an earlier record wrote cannot be seen. Deletes stay whatever follows; where the batch must be split all does, since what one
 /// record changed stays together.
 fn drop_superseded(batch: &mut WriteBatch) {
-    if batch.table.writing != Writing::InPlace || batch.size_bytes() > STORE_BATCH_BYTES_MAX {
+    if batch.table.writing == Writing::Append || batch.size_bytes() > STORE_BATCH_BYTES_MAX {
         return;
     }
     let WriteBatch { statements, .. } = batch;

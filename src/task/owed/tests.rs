@@ -73,6 +73,45 @@ fn rows_of_the_first_stage_wait_for_nothing() {
 }
 
 #[test]
+fn what_is_committed_while_two_batches_are_on_their_way_goes_out_as_one() {
+    let mut ledger = Ledger::default();
+    ledger.owe(1, part(10, &[&INBOX, &HEADS]));
+    ledger.owe(2, part(20, &[&INBOX, &HEADS]));
+    assert!(names(&ledger.owe(3, part(30, &[&INBOX, &HEADS]))).is_empty(), "the store has enough to do");
+    assert!(names(&ledger.owe(4, part(40, &[&INBOX, &WINDOWS]))).is_empty());
+    assert!(ledger.waiting_bytes() > 0);
+    ledger.acknowledge(1, Stage::First);
+    ledger.acknowledge(2, Stage::First);
+    let released = ledger.acknowledge(1, Stage::Last);
+    assert_eq!(names(&released), [(2, "inbox_heads"), (4, "inbox")]);
+    assert_eq!(released.writes[1].1.statements.len(), 2, "their entries share a write");
+    assert_eq!(ledger.acknowledge(2, Stage::Last).settled[0].position, 20, "not those that were gathered");
+    assert_eq!(names(&ledger.acknowledge(4, Stage::First)), [(4, "inbox_windows")]);
+    assert_eq!(names(&ledger.acknowledge(4, Stage::Second)), [(4, "inbox_heads")]);
+    assert_eq!(ledger.waiting_bytes(), 0);
+    let settled = ledger.acknowledge(4, Stage::Last).settled;
+    assert_eq!((settled[0].batch, settled[0].position, ledger.is_empty()), (4, 40, true));
+}
+
+#[test]
+fn what_is_gathered_is_owed_and_bounded_as_a_part_is() {
+    let mut ledger = Ledger::default();
+    ledger.owe(1, part(10, &[&INBOX]));
+    ledger.owe(2, part(20, &[&INBOX]));
+    for batch in 3..=5 {
+        let mut large = part(batch as Offset * 10, &[&INBOX]);
+        large.output.row_bytes = PART_OUTPUT_BYTES_MAX / 2;
+        ledger.owe(batch, large);
+    }
+    assert_eq!(names(&ledger.acknowledge(1, Stage::First)), [(4, "inbox")], "two are as much as fits");
+    assert_eq!(names(&ledger.acknowledge(2, Stage::First)), [(5, "inbox")]);
+    assert_eq!(ledger.acknowledge(4, Stage::First).settled.len(), 1);
+    assert!(!ledger.is_empty());
+    assert_eq!(ledger.acknowledge(5, Stage::First).settled.len(), 1);
+    assert!(ledger.is_empty());
+}
+
+#[test]
 fn of_a_row_the_last_statement_goes_out_and_every_delete() {
     let mut output = Output::new(0);
     let (delete, upsert) = (Change::Delete, Change::Upsert(vec![Value::Null; PRESENCE.cells.len()].into()));
