@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fs,
     sync::mpsc::{self, Receiver, Sender as Queue, TryRecvError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -25,10 +26,16 @@ const SENDS_PER_S: f64 = 500.0;
 /// Groups of 20, each of which gets a message every two seconds.
 const GROUPS: u64 = 1_000;
 const MEMBERS: u64 = 20;
-/// One send in so many is looked for: asking costs the worker something too.
-const LOOKED_FOR: u64 = 5;
+/// What is shipped fits a million users. A bucket is a database partition: spread over too many of them, entries
+/// become a request each.
+const SHIPPED_BUCKETS: &str = "[processors.inbox]\nbuckets = 512";
+const BUCKETS: &str = "[processors.inbox]\nbuckets = 16";
+/// One send in so many is looked for: asking is five reads, of which one reader does some hundred a second.
+const LOOKED_FOR: u64 = 20;
 const SECONDS: f64 = 15.0;
 const WARM_UP_S: u64 = 2;
+/// Messages to every group before the first that is looked for.
+const WARM_UP_WAVES: u64 = 60;
 /// A pause between two looks at everything that is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 const LIMIT: Duration = Duration::from_secs(60);
@@ -52,14 +59,36 @@ struct World {
 impl World {
     fn new(suite: &Suite, name: &str) -> Result<Self> {
         let mut deployment = suite.deployment(name, "")?;
-        let worker = deployment.start_worker_with(&TIMELINE)?;
+        let topology = deployment.folder.join("topology.toml");
+        let buckets = include_str!("../../topology.toml").replace(SHIPPED_BUCKETS, BUCKETS);
+        ensure!(buckets.contains(BUCKETS), "the buckets of inboxes in {buckets}");
+        fs::write(&topology, buckets)?;
+        let topology = topology.display().to_string();
+        let worker =
+            deployment.start_worker_with(&[TIMELINE.as_slice(), &["--topology", &topology]].concat())?;
         deployment.wait_ready(worker)?;
         let sender = Sender::new(&deployment.kafka, 1)?;
         let chat = Chat::new("chat", GROUPS, MEMBERS);
         chat.join(&sender)?;
-        let world = Self { deployment, worker, sender, chat, sent: 0 };
+        let mut world = Self { deployment, worker, sender, chat, sent: 0 };
         world.settle()?;
+        world.warm_up(suite.scaled(WARM_UP_WAVES, 5))?;
         Ok(world)
+    }
+
+    /// A message to every group, and all of it stored, again and again: until the servers' compilers have nothing
+    /// left to do, they take up to half of what the servers get of the cores.
+    fn warm_up(&mut self, waves: u64) -> Result<()> {
+        for wave in 0..waves {
+            for group in 0..self.chat.groups {
+                self.chat.send(&self.sender, SENDS, group, self.sent + group)?;
+            }
+            self.sent += self.chat.groups;
+            self.sender.flush()?;
+            Http::connect(self.address())?.wait_for_head(&self.chat.member(0, 0), wave + 1)?;
+            product::wait_stored(self.address())?;
+        }
+        Ok(())
     }
 
     /// Waits until nothing is under way that is not measured.
