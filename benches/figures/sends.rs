@@ -26,8 +26,8 @@ const SENDS_PER_S: f64 = 500.0;
 /// Groups of 20, each of which gets a message every two seconds.
 const GROUPS: u64 = 1_000;
 const MEMBERS: u64 = 20;
-/// What is shipped fits a million users. A bucket is a database partition: spread over too many of them, entries
-/// become a request each.
+/// What is shipped fits a million users. A bucket is a database partition: spread over too many of them,
+/// entries become a request each.
 const SHIPPED_BUCKETS: &str = "[processors.inbox]\nbuckets = 512";
 const BUCKETS: &str = "[processors.inbox]\nbuckets = 16";
 /// One send in so many is looked for: asking is five reads, of which one reader does some hundred a second.
@@ -76,8 +76,8 @@ impl World {
         Ok(world)
     }
 
-    /// A message to every group, and all of it stored, again and again: until the servers' compilers have nothing
-    /// left to do, they take up to half of what the servers get of the cores.
+    /// A message to every group, and all of it stored, again and again: until the servers' compilers have
+    /// nothing left to do, they take up to half of what the servers get of the cores.
     fn warm_up(&mut self, waves: u64) -> Result<()> {
         for wave in 0..waves {
             for group in 0..self.chat.groups {
@@ -285,7 +285,8 @@ fn fairness(suite: &Suite, world: &mut World, count: u64, warm_up: Duration) -> 
         }
         let [alone_99, beside_99] = [&mut alone, &mut beside].map(|times| quantile(times, 0.99));
         eprintln!(
-            "  round {round}: alone p99 {alone_99:.1} ms ({}), beside {beside_99:.1} ms ({}); fanned out in {fanned:.2} s",
+            "  round {round}: alone p99 {alone_99:.1} ms ({}), beside {beside_99:.1} ms ({}); fanned out in \
+             {fanned:.2} s",
             alone.len(),
             beside.len()
         );

@@ -7,9 +7,9 @@
 //! origin covers a whole database partition, and it must not be there before what it covers. Batches are
 //! settled one after the other.
 //!
-//! The store sets the pace: what is committed while some batches are on their way is gathered, and goes out as
-//! one. More at a time would be readable later, not sooner: heads would wait in the store's queue behind the
-//! entries of everything committed since.
+//! The store sets the pace: what is committed while some batches are on their way is gathered, and goes out
+//! as one. More at a time would be readable later, not sooner: heads would wait in the store's queue behind
+//! the entries of everything committed since.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -287,8 +287,9 @@ fn skip_deletes(statements: &mut Vec<Statement>) {
     });
 }
 
-/// Of a row that is overwritten in place, with all of its cells, what an earlier record wrote cannot be seen. Deletes stay whatever follows; where the batch must be split all does, since what one
-/// record changed stays together.
+/// Of a row that is overwritten in place, with all of its cells, what an earlier record wrote cannot be seen.
+/// Deletes stay whatever follows; where the batch must be split all does, since what one record changed stays
+/// together.
 fn drop_superseded(batch: &mut WriteBatch) {
     if batch.table.writing == Writing::Append || batch.size_bytes() > STORE_BATCH_BYTES_MAX {
         return;
