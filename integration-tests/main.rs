@@ -20,6 +20,7 @@ mod embedded;
 mod events;
 mod fanout;
 mod halts;
+mod leases;
 mod memory;
 mod paging;
 mod proxy;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         bad_input::cases(),
         refusals::cases(),
         halts::cases(),
+        leases::cases(),
         commands::cases(),
         memory::cases(),
         events::cases(),

@@ -38,6 +38,11 @@ pub struct Watch {
 
 impl Watch {
     pub fn start(kafka: &str) -> Result<Self> {
+        Self::start_for(kafka, |_| true)
+    }
+
+    /// Keeps only the transitions that are wanted.
+    pub fn start_for(kafka: &str, wanted: fn(&TransitionView) -> bool) -> Result<Self> {
         let consumer: BaseConsumer = lasting_client(kafka)
             .set("group.id", "heartline.watch")
             .set("enable.auto.commit", "false")
@@ -59,8 +64,10 @@ impl Watch {
                 if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
                     let transition = TransitionView::decode(message.payload().unwrap_or_default());
                     let transition = transition.map_err(|refusal| anyhow!(refusal.message))?;
-                    seen.push(Seen { at: Instant::now(), transition });
-                    counted.store(seen.len(), Ordering::Release);
+                    if wanted(&transition) {
+                        seen.push(Seen { at: Instant::now(), transition });
+                        counted.store(seen.len(), Ordering::Release);
+                    }
                 }
             }
             Ok(seen)
