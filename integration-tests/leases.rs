@@ -114,10 +114,10 @@ fn play(servers: &Servers, size: Size, stop: Stop) -> Result<()> {
     was_felt(stop, size, &before, last.as_ref().unwrap_or(&back))?;
     eprintln!(
         "{stop:?} stood still for {:?}: none of {live} offline during and after, {} live; all {LEAVERS} that \
-         fell silent offline, the last {:?} after it was back; {beaten} beats meanwhile",
+         fell silent offline, the last {:?} after it began; {beaten} beats until a lease after it",
         to - from,
         after.sessions,
-        slowest.saturating_duration_since(to),
+        slowest - from,
     );
     Ok(())
 }
@@ -162,7 +162,7 @@ fn was_felt(stop: Stop, size: Size, before: &Presence, last: &Presence) -> Resul
             "vacuous: the gateways were cut off and {} leases are held",
             last.held
         ),
-        // Beats that change nothing need no row, so that the clocks go on.
+        // Beats that change nothing need no row: the clocks go on, and those who left go.
         Stop::Database => {}
     }
     Ok(())
