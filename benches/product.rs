@@ -14,6 +14,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
 };
 use rustix::process::Signal;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::{
@@ -222,6 +223,16 @@ pub fn follow<C>(
         ensure!(begun.elapsed() < CATCH_UP_LIMIT, "the group is at {committed} of {total}");
         thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Waits until so many sessions live: `/v1/partitions` says how many each partition has.
+pub fn wait_live(address: &str, sessions: u64) -> Result<()> {
+    until("all sessions live", Duration::from_secs(300), || {
+        let answer: Value = serde_json::from_str(&get(address, "/v1/partitions")?)?;
+        let partitions = answer["partitions"].as_array().context("partitions")?;
+        let live: u64 = partitions.iter().filter_map(|partition| partition["sessions"].as_u64()).sum();
+        Ok((live == sessions).then_some(()))
+    })
 }
 
 /// Waits until the store owes nothing. The worker says so every quarter of a second.

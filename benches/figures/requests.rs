@@ -40,6 +40,7 @@ pub fn run(suite: &Suite) -> Result<()> {
     }
     sender.flush()?;
     thread::sleep(Duration::from_secs(1));
+    product::wait_live(&address, 0)?;
     product::wait_stored(&address)?;
     let requests = product::metric(&address, REQUESTS, "")? - before;
     suite.record("requests_per_session", vec![(requests / passing.sessions as f64, 1.0)])?;
@@ -56,6 +57,7 @@ pub fn run(suite: &Suite) -> Result<()> {
         load.due(second).try_for_each(|index| beat(second, index))?;
     }
     sender.flush()?;
+    product::wait_live(&address, SESSIONS)?;
     thread::sleep(SETTLE);
     product::wait_stored(&address)?;
     let seconds = suite.scaled(SECONDS, 30);
