@@ -315,7 +315,7 @@ impl<F: Fold> Engine<F> {
         let members = match result {
             Ok(members) => members,
             Err(error) if error.is_fatal() => return self.fatal(error.message),
-            Err(_) => return,
+            Err(error) => return self.trouble(error.message),
         };
         let Some(assignment) = &self.assignment else { return };
         if !members.iter().any(|member| member.id == assignment.member) {

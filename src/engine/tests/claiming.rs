@@ -184,6 +184,31 @@ fn fenced_twice_within_a_minute_while_listed_means_that_two_pods_share_a_name() 
 }
 
 #[test]
+fn an_error_instead_of_the_members_is_told_and_ends_the_engine_when_nobody_knows_it() {
+    for (error, ends) in [(LogError::retriable("not now"), false), (LogError::fatal("what is this"), true)] {
+        let mut stage = Stage::live(0, 0);
+        let (_, fetch) = stage.fetch();
+        stage.records(fetch, 0, &["a"]);
+        let transaction = stage.transaction();
+        stage.end(&transaction, TransactionOutcome::Fenced { reason: "newer instance".into() });
+        let LogCommand::ListMembers { request } =
+            stage.expect_log(|c| matches!(c, LogCommand::ListMembers { .. }))
+        else {
+            unreachable!()
+        };
+        let sentence = error.message.clone();
+        stage.event(LogEvent::MembersListed { request, result: Err(error) });
+        match ends {
+            true => assert_eq!(stage.engine.exit(), Some(&Exit::Fatal(sentence))),
+            false => {
+                assert_eq!(stage.engine.exit(), None);
+                assert_eq!(stage.engine.status().last_trouble, Some(sentence));
+            }
+        }
+    }
+}
+
+#[test]
 fn fenced_while_no_longer_listed_is_a_takeover_and_goes_on() {
     let mut stage = Stage::live(0, 0);
     for _ in 0..3 {
