@@ -242,16 +242,9 @@ impl Act {
 
 fn beat(session: &Session) -> Beat<'static> {
     Beat {
-        user: session.user.clone().into(),
-        session: "s".into(),
-        epoch: session.epoch,
-        counter: session.counter,
-        device: Field::LeftOut,
         gateway: Field::Given("gw-1".into()),
         lease_ms: Field::Given(LEASE.as_millis() as i64),
-        idle_ms: Field::LeftOut,
-        busy: Field::LeftOut,
-        metadata: Field::LeftOut,
+        ..Beat::new(session.user.clone(), "s", session.epoch, session.counter)
     }
 }
 

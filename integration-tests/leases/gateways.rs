@@ -149,19 +149,9 @@ fn run(
 impl Batch {
     fn value(&self) -> Vec<u8> {
         let beat = |(number, user): (u32, &u32)| {
-            let beat = Beat {
-                user: format!("{}{user}", self.name).into(),
-                session: "s-1".into(),
-                epoch: 0,
-                counter: self.counter,
-                device: Field::LeftOut,
-                gateway: Field::Given(self.gateway.as_str().into()),
-                lease_ms: Field::LeftOut,
-                idle_ms: Field::LeftOut,
-                busy: Field::LeftOut,
-                metadata: Field::LeftOut,
-            };
-            (number, beat)
+            let gateway = Field::Given(self.gateway.as_str().into());
+            let user = format!("{}{user}", self.name);
+            (number, Beat { gateway, ..Beat::new(user, "s-1", 0, self.counter) })
         };
         let beats = (0..).zip(&self.users).map(beat).collect();
         encode(&Input::Heartbeats { beats, refused: Vec::new() })

@@ -63,6 +63,30 @@ pub struct Beat<'a> {
     pub metadata: Field<&'a str>,
 }
 
+impl<'a> Beat<'a> {
+    /// A beat that says nothing else.
+    #[must_use]
+    pub fn new(
+        user: impl Into<Cow<'a, str>>,
+        session: impl Into<Cow<'a, str>>,
+        epoch: i64,
+        counter: i64,
+    ) -> Self {
+        Self {
+            user: user.into(),
+            session: session.into(),
+            epoch,
+            counter,
+            device: Field::LeftOut,
+            gateway: Field::LeftOut,
+            lease_ms: Field::LeftOut,
+            idle_ms: Field::LeftOut,
+            busy: Field::LeftOut,
+            metadata: Field::LeftOut,
+        }
+    }
+}
+
 /// A session ends `after_ms` from now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End<'a> {

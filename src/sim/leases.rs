@@ -88,11 +88,9 @@ impl fmt::Display for Outcome {
 /// A deployment of presence alone.
 pub struct Leases {
     network: Network,
-    topology: Arc<Topology>,
     group: GroupNo,
     pods: Vec<Pod>,
     gateways: Gateways,
-    leases: u32,
     /// Up to where each partition of `presence` was looked at.
     seen: Vec<Offset>,
     online: u64,
@@ -116,10 +114,8 @@ impl Leases {
         let mut deployment = Self {
             gateways: Gateways::new(&topology, leases, ARRIVAL_MS),
             network,
-            topology,
             group,
             pods,
-            leases,
             seen: vec![0; PARTITIONS as usize],
             online: 0,
             offline: 0,
@@ -260,17 +256,6 @@ impl Leases {
 
     fn live(&self) -> u64 {
         self.statuses().flat_map(|status| status.partitions).map(|partition| partition.fold.sessions).sum()
-    }
-
-    #[must_use]
-    pub fn leases(&self) -> u32 {
-        self.leases
-    }
-
-    /// Partitions over which the sessions are spread.
-    #[must_use]
-    pub fn partitions(&self) -> u32 {
-        self.topology.partitions(Topic::Heartbeats)
     }
 }
 

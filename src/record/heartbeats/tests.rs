@@ -33,18 +33,7 @@ fn read_beat(text: &str) -> Beat<'_> {
 }
 
 fn plain_beat() -> Beat<'static> {
-    Beat {
-        user: "alice".into(),
-        session: "s-1".into(),
-        epoch: 0,
-        counter: 12,
-        device: Field::LeftOut,
-        gateway: Field::LeftOut,
-        lease_ms: Field::LeftOut,
-        idle_ms: Field::LeftOut,
-        busy: Field::LeftOut,
-        metadata: Field::LeftOut,
-    }
+    Beat::new("alice", "s-1", 0, 12)
 }
 
 #[test]

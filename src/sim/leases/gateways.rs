@@ -6,7 +6,7 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use bytes::Bytes;
 
 use crate::{
-    record::heartbeats::{Beat, Field, Input, encode},
+    record::heartbeats::{Beat, Input, encode},
     sim::{Network, log::partition::Content},
     topology::{Topic, Topology},
 };
@@ -93,21 +93,7 @@ impl Gateways {
 
 impl Batch {
     fn value(&self) -> Bytes {
-        let beat = |(number, user): (u32, &u32)| {
-            let beat = Beat {
-                user: name(*user).into(),
-                session: "s-1".into(),
-                epoch: 0,
-                counter: self.counter,
-                device: Field::LeftOut,
-                gateway: Field::LeftOut,
-                lease_ms: Field::LeftOut,
-                idle_ms: Field::LeftOut,
-                busy: Field::LeftOut,
-                metadata: Field::LeftOut,
-            };
-            (number, beat)
-        };
+        let beat = |(number, user): (u32, &u32)| (number, Beat::new(name(*user), "s-1", 0, self.counter));
         let beats = (0..).zip(&self.users).map(beat).collect();
         encode(&Input::Heartbeats { beats, refused: Vec::new() }).into()
     }

@@ -296,18 +296,7 @@ impl Heartbeats {
 }
 
 fn plain_beat(session: &Session) -> Beat<'static> {
-    Beat {
-        user: session.user.clone().into(),
-        session: session.name.clone().into(),
-        epoch: session.epoch,
-        counter: session.counter,
-        device: Field::LeftOut,
-        gateway: Field::LeftOut,
-        lease_ms: Field::LeftOut,
-        idle_ms: Field::LeftOut,
-        busy: Field::LeftOut,
-        metadata: Field::LeftOut,
-    }
+    Beat::new(session.user.clone(), session.name.clone(), session.epoch, session.counter)
 }
 
 /// A plain renewal, or a beat that says more.
