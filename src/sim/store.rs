@@ -74,6 +74,12 @@ impl SimStore {
         self.tables.rows_of(now_ms, table, partition)
     }
 
+    /// How many batches were applied to a partition: what is the same as before, but for what has expired.
+    #[must_use]
+    pub fn changes(&self, table: &Table, partition: &[Value]) -> u64 {
+        self.tables.changes(table, partition)
+    }
+
     /// How many batches were applied.
     #[must_use]
     pub fn applied(&self) -> u64 {

@@ -23,6 +23,8 @@ pub struct Tables {
 struct Partition {
     statics: Cells,
     rows: BTreeMap<Key, Cells>,
+    /// Batches that were applied to it.
+    changes: u64,
 }
 
 /// How a row was written last, and when it was deleted last.
@@ -75,6 +77,7 @@ impl Tables {
         let WriteBatch { table, partition, statements } = batch;
         let partitions = self.tables.entry(table.name).or_default();
         let partition = partitions.entry(partition).or_default();
+        partition.changes += 1;
         for statement in statements {
             partition.apply(now_ms, table, statement);
         }
@@ -88,6 +91,13 @@ impl Tables {
             return Vec::new();
         };
         partition.read(now_ms, query)
+    }
+
+    /// How many batches were applied to a partition.
+    #[must_use]
+    pub fn changes(&self, table: &Table, partition: &[Value]) -> u64 {
+        let partitions = self.tables.get(table.name);
+        partitions.and_then(|partitions| partitions.get(partition)).map_or(0, |partition| partition.changes)
     }
 
     /// Every live row of a table in the order of keys, the static cells of a partition first.

@@ -29,16 +29,17 @@ pub struct Stored {
     offsets: BTreeMap<(ProcessorKind, PartitionId), Offset>,
     /// The stored positions of `heartbeats` whose checkpoints were looked at last.
     stored: BTreeMap<PartitionId, Offset>,
-    /// What every bucket of inboxes was seen to be last, and what is to be held against the oracle's yet.
-    heads: BTreeMap<u32, Heads>,
+    /// How often every bucket of inboxes had been changed when it was looked at last, and what is to be held
+    /// against the oracle's yet.
+    heads: BTreeMap<u32, u64>,
     fresh: Vec<(u32, Heads)>,
-    /// The same of the buckets of presence: the stored position of the partition, and rows.
-    people: BTreeMap<u32, (Offset, People)>,
+    /// The same of the buckets of presence, with the stored position of the partition.
+    people: BTreeMap<u32, (u64, Offset)>,
     fresh_people: Vec<((u32, PartitionId), Offset, People)>,
 }
 
 /// Rows of presence of one bucket, in their order: user, session, cells.
-type People = Arc<Vec<(String, String, Vec<Value>)>>;
+type People = Vec<(String, String, Vec<Value>)>;
 /// The origin of a bucket, and the heads of its users.
 type Heads = (Offset, BTreeMap<String, i64>);
 
@@ -73,24 +74,21 @@ impl Stored {
             return;
         };
         let key = presence::partition(bucket);
-        let rows = || network.store().rows_of(network.now_ms(), &PRESENCE, &key);
-        if let Some((last, known)) = self.people.get(&bucket)
-            && *last == stored
-            && known.len() == rows().count()
-            && rows().zip(&**known).all(|(row, (user, session, cells))| {
-                (row.key_text(0), row.key_text(1)) == (user, session) && row.cells().eq(cells)
-            })
-        {
+        let seen = (network.store().changes(&PRESENCE, &key), stored);
+        if self.people.insert(bucket, seen) == Some(seen) {
             return;
         }
-        let rows = rows().map(|row| (row.key_text(0).to_owned(), row.key_text(1).to_owned(), row.to_cells()));
-        let rows: People = Arc::new(rows.collect());
-        self.people.insert(bucket, (stored, Arc::clone(&rows)));
-        self.fresh_people.push(((bucket, partition), stored, rows));
+        let rows = network.store().rows_of(network.now_ms(), &PRESENCE, &key);
+        let rows = rows.map(|row| (row.key_text(0).to_owned(), row.key_text(1).to_owned(), row.to_cells()));
+        self.fresh_people.push(((bucket, partition), stored, rows.collect()));
     }
 
     fn look_at(&mut self, network: &Network, bucket: u32) -> Result<(), String> {
         let key = bucket_partition(bucket);
+        let changes = network.store().changes(&HEADS, &key);
+        if self.heads.insert(bucket, changes) == Some(changes) {
+            return Ok(());
+        }
         let mut rows = network.store().rows_of(network.now_ms(), &HEADS, &key).peekable();
         let Some(statics) = rows.next_if(|row| row.clustering.is_empty()) else { return Ok(()) };
         let row = BucketRow::from_cells(&statics.to_cells()).map_err(|error| error.to_string())?;
@@ -99,11 +97,7 @@ impl Stored {
             Ok((row.key_text(0).to_owned(), head))
         };
         let heads = rows.map(head).collect::<Result<_, String>>()?;
-        let seen = (row.origin, heads);
-        if self.heads.get(&bucket) != Some(&seen) {
-            self.heads.insert(bucket, seen.clone());
-            self.fresh.push((bucket, seen));
-        }
+        self.fresh.push((bucket, (row.origin, heads)));
         Ok(())
     }
 

@@ -91,7 +91,8 @@ impl Oracle {
                 }
                 // It was deleted above, or is yet to come.
                 None => {
-                    let gone_later = history.iter().any(|(at, cells)| *at > stored && cells.is_none());
+                    let mut later = history.iter().rev().take_while(|(at, _)| *at > stored);
+                    let gone_later = later.any(|(_, cells)| cells.is_none());
                     gone_later || due.is_none_or(|(_, cells)| cells.is_none())
                 }
             };
