@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use heartline::topology::Topology;
 use rdkafka::{
     ClientConfig, TopicPartitionList,
     admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
@@ -28,9 +29,26 @@ use super::{
 };
 
 const PRESENCE_ONLY: [&str; 2] = ["--processors", "presence"];
+const TIMELINE: [&str; 2] = ["--processors", "conversation,inbox"];
+/// What is shipped fits a million users. A bucket is a database partition: spread over too many of them,
+/// entries become a request each.
+const SHIPPED_BUCKETS: &str = "[processors.inbox]\nbuckets = 512";
+const BUCKETS: &str = "[processors.inbox]\nbuckets = 16";
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(600);
 const ASK_LIMIT: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Starts a worker of conversations and inboxes, with as many buckets as 20,000 users need.
+pub fn start_timeline(deployment: &mut Deployment) -> Result<(usize, Topology)> {
+    let text = include_str!("../topology.toml").replace(SHIPPED_BUCKETS, BUCKETS);
+    ensure!(text.contains(BUCKETS), "the buckets of inboxes in {text}");
+    let path = deployment.folder.join("topology.toml");
+    fs::write(&path, &text)?;
+    let path = path.display().to_string();
+    let worker = deployment.start_worker_with(&[TIMELINE.as_slice(), &["--topology", &path]].concat())?;
+    deployment.wait_ready(worker)?;
+    Ok((worker, Topology::parse(&text)?))
+}
 
 /// The three processes whose core time counts.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    fs,
     sync::mpsc::{self, Receiver, Sender as Queue, TryRecvError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -21,15 +20,10 @@ use crate::{
     table::quantile,
 };
 
-const TIMELINE: [&str; 2] = ["--processors", "conversation,inbox"];
 const SENDS_PER_S: f64 = 500.0;
 /// Groups of 20, each of which gets a message every two seconds.
 const GROUPS: u64 = 1_000;
 const MEMBERS: u64 = 20;
-/// What is shipped fits a million users. A bucket is a database partition: spread over too many of them,
-/// entries become a request each.
-const SHIPPED_BUCKETS: &str = "[processors.inbox]\nbuckets = 512";
-const BUCKETS: &str = "[processors.inbox]\nbuckets = 16";
 /// One send in so many is looked for: asking is five reads, of which one reader does some hundred a second.
 const LOOKED_FOR: u64 = 20;
 const SECONDS: f64 = 15.0;
@@ -59,14 +53,7 @@ struct World {
 impl World {
     fn new(suite: &Suite, name: &str) -> Result<Self> {
         let mut deployment = suite.deployment(name, "")?;
-        let topology = deployment.folder.join("topology.toml");
-        let buckets = include_str!("../../topology.toml").replace(SHIPPED_BUCKETS, BUCKETS);
-        ensure!(buckets.contains(BUCKETS), "the buckets of inboxes in {buckets}");
-        fs::write(&topology, buckets)?;
-        let topology = topology.display().to_string();
-        let worker =
-            deployment.start_worker_with(&[TIMELINE.as_slice(), &["--topology", &topology]].concat())?;
-        deployment.wait_ready(worker)?;
+        let (worker, _) = product::start_timeline(&mut deployment)?;
         let sender = Sender::new(&deployment.kafka, 1)?;
         let chat = Chat::new("chat", GROUPS, MEMBERS);
         chat.join(&sender)?;

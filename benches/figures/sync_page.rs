@@ -30,7 +30,6 @@ use crate::{
     table::median,
 };
 
-const TIMELINE: [&str; 2] = ["--processors", "conversation,inbox"];
 const PAGE: i32 = 100;
 /// Recipients of one bucket that fill its windows of 50,000 entries.
 const FILLERS: usize = 500;
@@ -43,12 +42,11 @@ const WRITES_PER_S: f64 = 500.0;
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut deployment = suite.deployment("sync_page", "")?;
-    let worker = deployment.start_worker_with(&TIMELINE)?;
-    deployment.wait_ready(worker)?;
+    let (worker, topology) = product::start_timeline(&mut deployment)?;
     let sender = Sender::new(&deployment.kafka, 5)?;
-    let bucket: Vec<String> = of_bucket().take(FILLERS + 1).collect();
+    let bucket: Vec<String> = of_bucket(&topology).take(FILLERS + 1).collect();
     let (sparse, fillers) = bucket.split_first().context("a recipient")?;
-    fill(&sender, sparse, fillers)?;
+    fill(&topology, &sender, sparse, fillers)?;
     let mut http = Http::connect(&deployment.workers[worker].address)?;
     for (member, seq) in [(sparse, MESSAGES / SPARSE_EVERY), (&fillers[0], MESSAGES)] {
         http.wait_for_head(member, seq as u64)?;
@@ -91,16 +89,15 @@ pub fn run(suite: &Suite) -> Result<()> {
 }
 
 /// Names of recipients of one bucket.
-fn of_bucket() -> impl Iterator<Item = String> {
-    let topology = Topology::shipped();
+fn of_bucket(topology: &Topology) -> impl Iterator<Item = String> {
     let names = (0..).map(|number: u64| format!("w{number:015}"));
     names.filter(move |name| topology.bucket(ProcessorKind::Inbox, name.as_bytes()) == BUCKET)
 }
 
 /// Fills ten windows of the bucket; one recipient has ten entries in each.
-fn fill(sender: &Sender, sparse: &str, fillers: &[String]) -> Result<()> {
+fn fill(topology: &Topology, sender: &Sender, sparse: &str, fillers: &[String]) -> Result<()> {
     let conversation = "group/windows";
-    let partitions = Topology::shipped().partitions(Topic::Sends);
+    let partitions = topology.partitions(Topic::Sends);
     let partition = partition_of(conversation.as_bytes(), partitions) as i32;
     let everybody: Vec<String> = fillers.iter().map(|name| format!("\"{name}\"")).collect();
     let everybody = everybody.join(",");
