@@ -1,7 +1,8 @@
 //! An inbox: a page of entries, how far retention has let go, and how many entries are unread.
 //!
-//! The head and the read cursor are read first, then the recipient's windows, then where entries begin, then
-//! the page, then the bodies that entries do not carry themselves.
+//! The head, the read cursor and the recipient's windows are read first; then where entries begin and, beside
+//! that, the page; then the bodies that entries do not carry themselves. Whoever asks for what retention has
+//! let go, or what is in a window that began meanwhile, waits for another read.
 
 use futures_util::try_join;
 use serde::{Deserialize, Serialize};
@@ -64,15 +65,23 @@ impl Timeline<'_> {
     /// A page of an inbox behind `after`; of a member that nobody knows, an empty one.
     pub async fn sync(&self, member: &str, after: i64, count: u32) -> Result<SyncPage, ReadError> {
         within(async {
-            let (head, cursor) = try_join!(self.inbox_head(member), self.inbox_cursor(member))?;
+            let bucket = self.topology.bucket(ProcessorKind::Inbox, member.as_bytes());
+            let windows = || Windows::read(*self, bucket, member);
+            let (head, cursor, beside) =
+                try_join!(self.inbox_head(member), self.inbox_cursor(member), windows())?;
             let Some(head) = head else {
                 let entries = Vec::new();
                 return Ok(SyncPage { latest_seq: 0, last_seq: after, trimmed_to: 0, unread: 0, entries });
             };
-            let bucket = self.topology.bucket(ProcessorKind::Inbox, member.as_bytes());
-            let windows = Windows::read(*self, bucket, member).await?;
             let cursor = cursor.min(head.latest_seq);
-            Inbox { timeline: *self, member, bucket, head, cursor, windows }.page(after, count).await
+            let mut inbox = Inbox { timeline: *self, member, bucket, head, cursor, windows: beside };
+            let page = inbox.attempt(after, count, None).await?;
+            if let Some(page) = page.ok().filter(|page| page.trimmed_to < page.latest_seq) {
+                return Ok(page);
+            }
+            // The head may know of a window that was not there yet when they were read beside it.
+            inbox.windows = windows().await?;
+            inbox.page(after, count).await
         })
         .await
     }
@@ -80,37 +89,50 @@ impl Timeline<'_> {
 
 impl Inbox<'_> {
     async fn page(&self, after: i64, count: u32) -> Result<SyncPage, ReadError> {
-        let latest_seq = self.head.latest_seq;
         let mut missing = None;
         // Comes round only while retention goes on below it.
         loop {
-            let first = self.first().await?;
-            let mut trimmed_to = first.map_or(latest_seq, |first| first.seq - 1);
-            if let Some(seq) = missing.filter(|seq| *seq > trimmed_to) {
-                return Err(ReadError::Hole { what: format!("the inbox of {}", self.member), seq });
+            match self.attempt(after, count, missing).await? {
+                Ok(page) => return Ok(page),
+                Err(seq) => missing = Some(seq),
             }
-            let start = after.max(trimmed_to).saturating_add(1);
-            let end = latest_seq.min(start.saturating_add(i64::from(count) - 1));
-            let read = try_join!(self.entries(start, end), self.foreign_read(first))?;
-            let ((entries, end), foreign_read) = read;
-            missing = first_missing(entries.iter().map(|(seq, _)| *seq), start, end)
-                .or_else(|| foreign_read.is_none().then_some(self.cursor));
-            let (None, Some(foreign_read)) = (missing, foreign_read) else { continue };
-            let bodies = Bodies::read(self.timeline, &entries).await?;
-            trimmed_to = trimmed_to.max(bodies.trimmed_to);
-            let mut posts = Vec::with_capacity(entries.len());
-            for (seq, row) in entries[..bodies.entries].iter().filter(|(seq, _)| *seq > trimmed_to) {
-                let entry = EntryRow::from_cells(&row.cells)?;
-                posts.push(Post::of_entry(*seq, &entry, bodies.of(&entry)?)?);
-            }
-            return Ok(SyncPage {
-                latest_seq,
-                last_seq: posts.last().map_or(after.max(trimmed_to), |post| post.seq),
-                trimmed_to,
-                unread: self.head.foreign_count - foreign_read,
-                entries: posts,
-            });
         }
+    }
+
+    /// Reads a page, in which a number that was missing the last time must have been let go; `Err` is a number
+    /// that is missing now.
+    async fn attempt(
+        &self,
+        after: i64,
+        count: u32,
+        missing: Option<i64>,
+    ) -> Result<Result<SyncPage, i64>, ReadError> {
+        let latest_seq = self.head.latest_seq;
+        let (first, next, read) = try_join!(self.first(), self.next(after, count), self.at_cursor())?;
+        let mut trimmed_to = first.map_or(latest_seq, |first| first.seq - 1);
+        if let Some(seq) = missing.filter(|seq| *seq > trimmed_to) {
+            return Err(ReadError::Hole { what: format!("the inbox of {}", self.member), seq });
+        }
+        let (entries, end) = if trimmed_to > after { self.next(trimmed_to, count).await? } else { next };
+        let start = after.max(trimmed_to).saturating_add(1);
+        if let Some(seq) = first_missing(entries.iter().map(|(seq, _)| *seq), start, end) {
+            return Ok(Err(seq));
+        }
+        let Some(foreign_read) = self.foreign_read(first, &read)? else { return Ok(Err(self.cursor)) };
+        let bodies = Bodies::read(self.timeline, &entries).await?;
+        trimmed_to = trimmed_to.max(bodies.trimmed_to);
+        let mut posts = Vec::with_capacity(entries.len());
+        for (seq, row) in entries[..bodies.entries].iter().filter(|(seq, _)| *seq > trimmed_to) {
+            let entry = EntryRow::from_cells(&row.cells)?;
+            posts.push(Post::of_entry(*seq, &entry, bodies.of(&entry)?)?);
+        }
+        Ok(Ok(SyncPage {
+            latest_seq,
+            last_seq: posts.last().map_or(after.max(trimmed_to), |post| post.seq),
+            trimmed_to,
+            unread: self.head.foreign_count - foreign_read,
+            entries: posts,
+        }))
     }
 
     /// The first entry up to the head: entries expire in the order of their numbers, so that windows without
@@ -148,16 +170,29 @@ impl Inbox<'_> {
 
     /// Entries up to the read cursor that somebody else sent, those that retention has let go among them;
     /// `None` where the entry that says it is not there.
-    async fn foreign_read(&self, first: Option<First>) -> Result<Option<i64>, ReadError> {
+    fn foreign_read(&self, first: Option<First>, read: &[(i64, Row)]) -> Result<Option<i64>, ReadError> {
         match first {
             Some(first) if self.cursor < first.seq => Ok(Some(first.foreign_before)),
             Some(_) if self.cursor < self.head.latest_seq => {
-                let (entries, _) = self.entries(self.cursor, self.cursor).await?;
-                let Some((_, row)) = entries.first() else { return Ok(None) };
+                let Some((_, row)) = read.first() else { return Ok(None) };
                 Ok(Some(EntryRow::from_cells(&row.cells)?.foreign_count))
             }
             _ => Ok(Some(self.head.foreign_count)),
         }
+    }
+
+    /// The entry at the read cursor, where there is one and it is not the last.
+    async fn at_cursor(&self) -> Result<Vec<(i64, Row)>, ReadError> {
+        match (1..self.head.latest_seq).contains(&self.cursor) {
+            true => Ok(self.entries(self.cursor, self.cursor).await?.0),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// The entries behind a number, and where their page ends.
+    async fn next(&self, after: i64, count: u32) -> Result<(Vec<(i64, Row)>, i64), ReadError> {
+        let start = after.saturating_add(1);
+        self.entries(start, self.head.latest_seq.min(after.saturating_add(i64::from(count)))).await
     }
 
     /// The entries that there are from `start` to `end`, or to where the windows of a page end.

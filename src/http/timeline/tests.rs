@@ -83,9 +83,14 @@ impl World {
     }
 
     fn window(&self, member: &str, window: i64, first_seq: i64) {
+        self.store.0.put(self.begun(member, window, first_seq));
+    }
+
+    /// The row of a window.
+    fn begun(&self, member: &str, window: i64, first_seq: i64) -> WriteBatch {
         let (partition, key) =
             (inbox::bucket_partition(self.bucket(member)), inbox::clustering(member, window));
-        self.write(&WINDOWS, partition, key, Change::Upsert([Value::BigInt(first_seq)].into()));
+        batch(&WINDOWS, partition, key, Change::Upsert([Value::BigInt(first_seq)].into()), 1)
     }
 
     fn inbox_head(&self, member: &str, latest_seq: i64, window: i64) {

@@ -140,6 +140,22 @@ async fn a_window_that_is_missing_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_window_that_begins_while_the_head_is_read_is_looked_for_again() {
+    for (let_go, after) in [(0, 0), (0, 3), (3, 0)] {
+        let world = World::new();
+        world.fill("bob", &[(1, 1..=3)]);
+        (1..=let_go).for_each(|seq| world.expire("bob", 1, seq));
+        world.entry("bob", 2, 4);
+        world.inbox_head("bob", 4, 2);
+        world.afterwards(vec![world.begun("bob", 2, 4)]);
+        let page = page(&world, after, 100).await;
+        let due: Vec<_> = (let_go.max(after) + 1..=4).collect();
+        assert_eq!((seqs(&page), bounds(&page)), (due, (4, 4, let_go)));
+        assert_eq!(world.reads_of(&WINDOWS), 2);
+    }
+}
+
+#[tokio::test]
 async fn entries_that_expire_while_they_are_read_are_let_go() {
     let world = World::new();
     world.fill("bob", &[(1, 1..=3), (2, 4..=6)]);
