@@ -231,7 +231,7 @@ pub struct Engine<F> {
 
     claim: Option<Claim>,
     bounds_asked: BTreeSet<RequestId>,
-    openings: BTreeMap<PartitionId, Opening>,
+    openings: BTreeMap<PartitionId, Opening<F>>,
     tasks: BTreeMap<PartitionId, Task<F>>,
     in_flight: Option<InFlight>,
     /// The number of the open batch, and since when it has something in it.

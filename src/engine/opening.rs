@@ -25,33 +25,36 @@ use crate::{
 const RELOAD_MS: i64 = 200;
 
 /// A partition that is being opened.
-#[derive(Debug)]
-pub(super) struct Opening {
+pub(super) struct Opening<F> {
     committed: Option<Committed>,
     row: Option<Option<ProgressRow>>,
     decision: Option<ProgressRow>,
     bounds: Option<Bounds>,
     /// Our name is among the partition's owners: from here on a transaction of ours can be found.
     named: bool,
-    pub(super) step: Step,
+    pub(super) step: Step<F>,
 }
 
-#[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum Step<F> {
     Facts,
     /// To be committed as the partition's first offset.
     Claim(Start),
     /// The first offset is under way, or committed and its row is being written.
     Row(Start),
-    Load {
-        start: Start,
-        loads: BTreeMap<u32, BucketLoad>,
-        loaded: BTreeMap<u32, Option<(SlotHeader, Bytes)>>,
-    },
+    Load(Box<Loading<F>>),
     Halted(HaltReason),
 }
 
-impl Opening {
+/// The checkpoints of a partition's buckets are being read. Each is restored when it comes, while the
+/// database is busy with the next ones.
+pub(super) struct Loading<F> {
+    start: Start,
+    loads: BTreeMap<u32, BucketLoad>,
+    fold: F,
+    checkpoints: Checkpoints,
+}
+
+impl<F> Opening<F> {
     pub(super) fn new(committed: Option<Committed>) -> Self {
         Self { committed, row: None, decision: None, bounds: None, named: false, step: Step::Facts }
     }
@@ -206,7 +209,8 @@ impl<F: Fold> Engine<F> {
             .collect();
         let queries: Vec<_> = loads.iter_mut().map(|(bucket, load)| (*bucket, load.begin())).collect();
         if let Some(opening) = self.openings.get_mut(&partition) {
-            opening.step = Step::Load { start, loads, loaded: BTreeMap::new() };
+            let checkpoints = Checkpoints::default();
+            opening.step = Step::Load(Box::new(Loading { start, loads, fold, checkpoints }));
         }
         if queries.is_empty() {
             return self.loaded(partition);
@@ -217,80 +221,40 @@ impl<F: Fold> Engine<F> {
     }
 
     pub(super) fn checkpoint_read(&mut self, partition: PartitionId, bucket: u32, rows: &[Row]) {
-        let Some(Opening { step: Step::Load { loads, loaded, .. }, .. }) = self.openings.get_mut(&partition)
-        else {
+        let Some(Opening { step: Step::Load(loading), .. }) = self.openings.get_mut(&partition) else {
             return;
         };
-        let Some(load) = loads.get_mut(&bucket) else { return };
+        let Some(load) = loading.loads.get_mut(&bucket) else { return };
         match load.take(rows) {
             LoadStep::Read(query) => self.ask(partition, Question::Checkpoint { bucket }, query),
             LoadStep::Again => {
                 let query = load.begin();
                 self.ask_later(partition, Question::Checkpoint { bucket }, query, RELOAD_MS);
             }
-            LoadStep::Loaded(checkpoint) => {
-                loads.remove(&bucket);
-                loaded.insert(bucket, checkpoint);
-                if loads.is_empty() {
-                    self.loaded(partition);
-                }
-            }
+            LoadStep::Loaded(checkpoint) => match loading.restore(bucket, checkpoint) {
+                Ok(()) if loading.loads.is_empty() => self.loaded(partition),
+                Ok(()) => {}
+                Err(reason) => self.halt_opening(partition, reason),
+            },
             LoadStep::Failed(reason) => self.halt_opening(partition, reason),
         }
     }
 
     fn loaded(&mut self, partition: PartitionId) {
-        let Some(Opening { step: Step::Load { start, loaded, .. }, .. }) = self.openings.remove(&partition)
-        else {
+        let Some(Opening { step: Step::Load(loading), .. }) = self.openings.remove(&partition) else {
             return;
         };
-        match self.restored(partition, start, loaded) {
-            Ok(task) => {
-                let (fetch, from) = (task.fetch, task.position());
-                self.progress.insert(partition, ProgressPace::new(&task.start, self.now.boot_ms));
-                if F::BEACONS {
-                    self.beacons
-                        .insert(partition, BeaconPace { next_at_ms: self.now.boot_ms, outstanding: false });
-                }
-                self.tasks.insert(partition, task);
-                self.log(LogCommand::Fetch { partition, from, fetch });
-            }
-            Err(reason) => {
-                let halted = Opening { step: Step::Halted(reason), ..Opening::new(None) };
-                self.openings.insert(partition, halted);
-            }
-        }
-    }
-
-    fn restored(
-        &mut self,
-        partition: PartitionId,
-        start: Start,
-        loaded: BTreeMap<u32, Option<(SlotHeader, Bytes)>>,
-    ) -> Result<Task<F>, HaltReason> {
-        let setup = self.setup(partition, start.generation);
-        let mut fold = F::new(setup, start.stored, start.resume.as_deref())
-            .map_err(|error| HaltReason::Unsupported(error.0))?;
-        let mut checkpoints = Checkpoints::default();
-        for (bucket, checkpoint) in loaded {
-            match checkpoint {
-                Some((header, bytes)) => {
-                    let SlotHeader { slot, origin, resume, .. } = header;
-                    check_origin(bucket, origin, &start)?;
-                    fold.restore_bucket(bucket, origin, &bytes)
-                        .map_err(|error| HaltReason::Checkpoint { bucket, why: error.0 })?;
-                    checkpoints.restored(bucket, Some(slot), origin, Some(resume));
-                }
-                None if start.stored == start.first => checkpoints.restored(bucket, None, start.stored, None),
-                None => {
-                    let why = format!("it is missing, though the log says stored up to {}", start.stored);
-                    return Err(HaltReason::Checkpoint { bucket, why });
-                }
-            }
-        }
+        let Loading { start, mut fold, checkpoints, .. } = *loading;
         fold.begin_batch(self.batch);
         let fetch: FetchId = self.next_id();
-        Ok(Task::new(partition, fetch, start, fold, checkpoints))
+        let task = Task::new(partition, fetch, start, fold, checkpoints);
+        let from = task.position();
+        self.progress.insert(partition, ProgressPace::new(&task.start, self.now.boot_ms));
+        if F::BEACONS {
+            self.beacons.insert(partition, BeaconPace { next_at_ms: self.now.boot_ms, outstanding: false });
+        }
+        self.tasks.insert(partition, task);
+        self.log(LogCommand::Fetch { partition, from, fetch });
     }
 
     pub(super) fn halt_opening(&mut self, partition: PartitionId, reason: HaltReason) {
@@ -306,6 +270,28 @@ impl<F: Fold> Engine<F> {
             task.fetch = anew;
             self.ask_for_bounds(vec![partition]);
         }
+    }
+}
+
+impl<F: Fold> Loading<F> {
+    /// Takes the newest whole checkpoint of a bucket.
+    fn restore(&mut self, bucket: u32, checkpoint: Option<(SlotHeader, Bytes)>) -> Result<(), HaltReason> {
+        let Self { start, loads, fold, checkpoints } = self;
+        loads.remove(&bucket);
+        match checkpoint {
+            Some((SlotHeader { slot, origin, resume, .. }, bytes)) => {
+                check_origin(bucket, origin, start)?;
+                fold.restore_bucket(bucket, origin, &bytes)
+                    .map_err(|error| HaltReason::Checkpoint { bucket, why: error.0 })?;
+                checkpoints.restored(bucket, Some(slot), origin, Some(resume));
+            }
+            None if start.stored == start.first => checkpoints.restored(bucket, None, start.stored, None),
+            None => {
+                let why = format!("it is missing, though the log says stored up to {}", start.stored);
+                return Err(HaltReason::Checkpoint { bucket, why });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -99,8 +99,8 @@ impl Inbox<'_> {
         }
     }
 
-    /// Reads a page, in which a number that was missing the last time must have been let go; `Err` is a number
-    /// that is missing now.
+    /// Reads a page, in which a number that was missing the last time must have been let go; `Err` is a
+    /// number that is missing now.
     async fn attempt(
         &self,
         after: i64,
