@@ -1,7 +1,9 @@
 use super::harness::{BASE_US, NAME, Stage, offsets_of};
 use crate::{
     engine::{Exit, Phase},
-    log::{Committed, LogCommand, LogError, LogEvent, Member, TopicDescription, TransactionOutcome},
+    log::{
+        Committed, LogCommand, LogError, LogEvent, Member, RequestId, TopicDescription, TransactionOutcome,
+    },
     store::Row,
     table::Value,
 };
@@ -24,12 +26,26 @@ fn silent_stable_read(names: &[&str]) -> Stage {
     stage
 }
 
-fn list(stage: &mut Stage, names: &[&str]) {
+fn members_asked(stage: &mut Stage) -> RequestId {
     let LogCommand::ListMembers { request } =
         stage.expect_log(|c| matches!(c, LogCommand::ListMembers { .. }))
     else {
         unreachable!()
     };
+    request
+}
+
+/// A transaction ends since somebody else fenced its producer: the engine asks who the members are.
+fn fenced_meanwhile(stage: &mut Stage) -> RequestId {
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a"]);
+    let transaction = stage.transaction();
+    stage.end(&transaction, TransactionOutcome::Fenced { reason: "newer instance".into() });
+    members_asked(stage)
+}
+
+fn list(stage: &mut Stage, names: &[&str]) {
+    let request = members_asked(stage);
     let member = |name: &&str| Member { id: format!("id of {name}"), client_id: (*name).into() };
     let result = Ok(names.iter().map(member).collect());
     stage.event(LogEvent::MembersListed { request, result });
@@ -159,15 +175,7 @@ fn fenced_twice_within_a_minute_while_listed_means_that_two_pods_share_a_name() 
     let mut stage = Stage::live(0, 0);
     for round in 0..2 {
         assert_eq!(stage.engine.exit(), None, "round {round}");
-        let (_, fetch) = stage.fetch();
-        stage.records(fetch, 0, &["a"]);
-        let transaction = stage.transaction();
-        stage.end(&transaction, TransactionOutcome::Fenced { reason: "newer instance".into() });
-        let LogCommand::ListMembers { request } =
-            stage.expect_log(|c| matches!(c, LogCommand::ListMembers { .. }))
-        else {
-            unreachable!()
-        };
+        let request = fenced_meanwhile(&mut stage);
         let result = Ok(vec![Member { id: "member-1".into(), client_id: NAME.into() }]);
         stage.event(LogEvent::MembersListed { request, result });
         if round == 0 {
@@ -187,15 +195,7 @@ fn fenced_twice_within_a_minute_while_listed_means_that_two_pods_share_a_name() 
 fn an_error_instead_of_the_members_is_told_and_ends_the_engine_when_nobody_knows_it() {
     for (error, ends) in [(LogError::retriable("not now"), false), (LogError::fatal("what is this"), true)] {
         let mut stage = Stage::live(0, 0);
-        let (_, fetch) = stage.fetch();
-        stage.records(fetch, 0, &["a"]);
-        let transaction = stage.transaction();
-        stage.end(&transaction, TransactionOutcome::Fenced { reason: "newer instance".into() });
-        let LogCommand::ListMembers { request } =
-            stage.expect_log(|c| matches!(c, LogCommand::ListMembers { .. }))
-        else {
-            unreachable!()
-        };
+        let request = fenced_meanwhile(&mut stage);
         let sentence = error.message.clone();
         stage.event(LogEvent::MembersListed { request, result: Err(error) });
         match ends {
