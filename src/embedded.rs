@@ -40,6 +40,7 @@ use crate::{
     topology::{Cleanup, Topic, Topology},
 };
 
+mod batch;
 mod client;
 mod codec;
 mod folder;
@@ -49,7 +50,6 @@ mod layout;
 mod log;
 mod pending;
 mod queue;
-mod record;
 mod rows;
 mod shared;
 mod spaces;
@@ -62,7 +62,7 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 pub use crate::client::Waker;
 
 /// The format of the folder; another one is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const CATALOG_KEY: &str = "catalog";
 
 /// Why the data folder can't be used.

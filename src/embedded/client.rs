@@ -168,12 +168,12 @@ fn read_on(
             continue;
         }
         let mut next = bounds.end;
-        topics::scan(&shared.spaces, &snapshot, (topic, partition), *position, |offset, record, bytes| {
+        topics::scan(&shared.spaces, &snapshot, (topic, partition), *position, |offset, record| {
             if records.len() >= READ_RECORDS_MAX || bytes_read >= READ_BYTES_MAX {
                 next = offset;
                 return ControlFlow::Break(());
             }
-            bytes_read += bytes;
+            bytes_read += record.size_bytes;
             let (key, value) =
                 (record.key.map(Bytes::copy_from_slice), record.value.map(Bytes::copy_from_slice));
             let (time_ms, headers) = (record.time_ms, record.headers);

@@ -11,6 +11,11 @@ impl Encoder {
         Self(Vec::with_capacity(bytes))
     }
 
+    /// What was written so far, in bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn u8(&mut self, number: u8) {
         self.0.push(number);
     }
@@ -70,6 +75,11 @@ impl<'a> Decoder<'a> {
         let (bytes, rest) = self.0.split_at_checked(length as usize)?;
         self.0 = rest;
         Some(Some(bytes))
+    }
+
+    /// How many bytes were not read yet.
+    pub fn left(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether everything was read; bytes that are left over are damage too.

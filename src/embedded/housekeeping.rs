@@ -15,9 +15,9 @@ use std::{
 use fjall::{Keyspace, Readable, Slice, Snapshot};
 
 use super::{
+    batch::Batch,
     layout,
     queue::Lane,
-    record,
     rows::{self, cell::GRACE_MS},
     shared::Shared,
     spaces::StorageError,
@@ -29,7 +29,7 @@ use crate::{
     topology::{Cleanup, Topic},
 };
 
-/// What one step looks at.
+/// What one step looks at, the rest of the last batch beyond.
 const RECORDS_PER_STEP: usize = 2_000;
 const ROWS_PER_STEP: usize = 2_000;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -96,20 +96,25 @@ impl Housekeeping {
         let spaces = &self.shared.spaces;
         let first = topics::position(spaces, snapshot, topic, partition)?.bounds.first;
         let mut below = first;
-        for entry in
-            snapshot.range(&spaces.records, record_range(topic, partition, first)).take(RECORDS_PER_STEP)
-        {
+        let full = |below: Offset| (below - first) as usize >= RECORDS_PER_STEP;
+        for entry in snapshot.range(&spaces.records, layout::batches_from(topic, partition, first)) {
             let (key, value) = entry.into_inner()?;
-            match (layout::offset_of(&key), record::decode_time_ms(&value)) {
-                (Some(offset), Some(time_ms)) if time_ms < before_ms => below = offset + 1,
-                _ => break,
+            let last = layout::offset_of(&key);
+            let due =
+                |last: &Offset| Batch::open(*last, &value).is_some_and(|batch| batch.time_ms < before_ms);
+            let Some(last) = last.filter(due) else {
+                break;
+            };
+            below = last + 1;
+            if full(below) {
+                break;
             }
         }
         if below == first {
             return Ok(false);
         }
         self.ask(|reply| Work::Trim { topic, partition, below, reply });
-        Ok((below - first) as usize >= RECORDS_PER_STEP)
+        Ok(full(below))
     }
 
     fn forget(
@@ -127,7 +132,7 @@ impl Housekeeping {
                 break;
             };
             let mut is_due = false;
-            topics::scan(spaces, snapshot, (topic, partition), offset, |at, record, _| {
+            topics::scan(spaces, snapshot, (topic, partition), offset, |at, record| {
                 is_due = at == offset && record.time_ms < before_ms;
                 ControlFlow::Break(())
             })?;
@@ -184,8 +189,4 @@ impl Housekeeping {
             let _ = receiver.recv();
         }
     }
-}
-
-fn record_range(topic: Topic, partition: PartitionId, from: Offset) -> std::ops::RangeInclusive<[u8; 13]> {
-    layout::record_key(topic, partition, from)..=layout::record_key(topic, partition, Offset::MAX)
 }

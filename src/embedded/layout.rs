@@ -3,11 +3,13 @@
 //!
 //! | keyspace | key | value |
 //! |---|---|---|
-//! | `records` | topic, partition, offset | [`super::record`] |
+//! | `records` | topic, partition, offset of the last record | [`super::batch`] |
 //! | `positions` | topic, partition | [`super::topics::Position`] |
 //! | `latest` | 0, topic, partition, record key | offset of the key's last record (compacted topics) |
 //! | `latest` | 1, topic, partition, offset | record key of a tombstone that is still there |
 //! | `commits` | topic, partition, group | [`crate::log::Committed`] |
+
+use std::ops::RangeInclusive;
 
 use crate::{
     log::{Offset, PartitionId},
@@ -44,6 +46,11 @@ pub(super) fn record_key(topic: Topic, partition: PartitionId, offset: Offset) -
     key[..5].copy_from_slice(&partition_key(topic, partition));
     key[5..].copy_from_slice(&offset.to_be_bytes());
     key
+}
+
+/// The keys of all batches that hold a record at or above `from`.
+pub(super) fn batches_from(topic: Topic, partition: PartitionId, from: Offset) -> RangeInclusive<[u8; 13]> {
+    record_key(topic, partition, from)..=record_key(topic, partition, Offset::MAX)
 }
 
 /// The offset at the end of a record's or a tombstone's key.

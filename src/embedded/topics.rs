@@ -3,15 +3,18 @@
 //! A partition's [`Position`] is part of every commit that moves it, so a snapshot always has the position
 //! that belongs to its records.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    ops::ControlFlow,
+};
 
 use fjall::{Readable, Snapshot};
 
 use super::{
+    batch::{Batch, Records, StoredRecord},
     codec::{Decoder, Encoder},
     layout,
     pending::Pending,
-    record::{self, StoredRecord},
     spaces::{Spaces, StorageError},
 };
 use crate::{
@@ -56,34 +59,57 @@ impl From<StorageError> for AppendError {
     }
 }
 
-/// Appends records in their order, with the wall clock as their time.
+/// A partition that is appended to: where it will stand, and the records of its next batch.
+struct Appending {
+    position: Position,
+    records: Records,
+}
+
+impl Appending {
+    /// Finishes the batch; its last record is the last of the partition.
+    fn finish(&mut self, pending: &mut Pending<'_>, topic: Topic, partition: PartitionId) {
+        if !self.records.is_empty() {
+            let key = layout::record_key(topic, partition, self.position.bounds.end - 1);
+            pending.insert(&pending.spaces.records, key, self.records.finish());
+        }
+    }
+}
+
+/// Appends records in their order, with the wall clock as their time. In a compacted topic, which loses
+/// them one by one, each is a batch of its own.
 pub(super) fn append(
     pending: &mut Pending<'_>,
     catalog: &Catalog,
     records: &[OutRecord],
     now_ms: i64,
 ) -> Result<(), AppendError> {
-    let mut moved: BTreeMap<(Topic, PartitionId), Position> = BTreeMap::new();
-    let spaces = pending.spaces;
+    let mut appended: BTreeMap<(Topic, PartitionId), Appending> = BTreeMap::new();
     for record in records {
         let (topic, partition) = (record.topic, record.partition);
         let entry = acceptable(catalog, record).map_err(AppendError::Unacceptable)?;
-        let mut position = match moved.get(&(topic, partition)) {
-            Some(position) => *position,
-            None => pending_position(pending, topic, partition)?,
+        let appending = match appended.entry((topic, partition)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let mut position = pending_position(pending, topic, partition)?;
+                position.last_time_ms = position.last_time_ms.max(now_ms);
+                new.insert(Appending { position, records: Records::default() })
+            }
         };
-        position.last_time_ms = position.last_time_ms.max(now_ms);
-        let offset = position.bounds.end;
-        position.bounds.end += 1;
-        let key = layout::record_key(topic, partition, offset);
-        pending.insert(&spaces.records, key, record::encode(record, position.last_time_ms));
+        if appending.records.is_full_for(record) {
+            appending.finish(pending, topic, partition);
+        }
+        let offset = appending.position.bounds.end;
+        appending.position.bounds.end += 1;
+        appending.records.push(record, offset, appending.position.last_time_ms);
         if entry.cleanup == Cleanup::Compact {
+            appending.finish(pending, topic, partition);
             supersede(pending, record, offset)?;
         }
-        moved.insert((topic, partition), position);
     }
-    for ((topic, partition), position) in moved {
-        pending.insert(&spaces.positions, layout::partition_key(topic, partition), position.encode());
+    for ((topic, partition), mut appending) in appended {
+        appending.finish(pending, topic, partition);
+        let key = layout::partition_key(topic, partition);
+        pending.insert(&pending.spaces.positions, key, appending.position.encode());
     }
     Ok(())
 }
@@ -135,7 +161,8 @@ fn supersede(pending: &mut Pending<'_>, record: &OutRecord, offset: Offset) -> R
     Ok(())
 }
 
-/// Removes the records below `below`; the first offset moves there.
+/// Removes the records below `below`; the first offset moves there. Of a batch that reaches beyond, the
+/// records below are only no longer seen.
 pub(super) fn trim(
     pending: &mut Pending<'_>,
     topic: Topic,
@@ -144,11 +171,13 @@ pub(super) fn trim(
 ) -> Result<(), StorageError> {
     let spaces = pending.spaces;
     let mut position = pending_position(pending, topic, partition)?;
-    let below = below.min(position.bounds.end);
-    for offset in position.bounds.first..below {
-        pending.remove(&spaces.records, layout::record_key(topic, partition, offset));
+    let Bounds { first, end } = position.bounds;
+    let below = below.clamp(first, end);
+    let keys = [first, below].map(|offset| layout::record_key(topic, partition, offset));
+    for entry in spaces.records.range(keys[0]..keys[1]) {
+        pending.remove(&spaces.records, entry.key()?);
     }
-    position.bounds.first = position.bounds.first.max(below);
+    position.bounds.first = below;
     pending.insert(&spaces.positions, layout::partition_key(topic, partition), position.encode());
     Ok(())
 }
@@ -231,17 +260,18 @@ pub(super) fn scan(
     snapshot: &Snapshot,
     (topic, partition): (Topic, PartitionId),
     from: Offset,
-    mut take: impl FnMut(Offset, StoredRecord<'_>, usize) -> ControlFlow<()>,
+    mut take: impl FnMut(Offset, StoredRecord<'_>) -> ControlFlow<()>,
 ) -> Result<(), StorageError> {
-    let keys = layout::record_key(topic, partition, from)..=layout::record_key(topic, partition, Offset::MAX);
-    for entry in snapshot.range(&spaces.records, keys) {
+    let damaged = || StorageError(format!("a record of {topic}/{partition} from {from} on is damaged"));
+    for entry in snapshot.range(&spaces.records, layout::batches_from(topic, partition, from)) {
         let (key, value) = entry.into_inner()?;
-        let record = layout::offset_of(&key).and_then(|offset| Some((offset, record::decode(&value)?)));
-        let Some((offset, record)) = record else {
-            return Err(StorageError(format!("a record of {topic}/{partition} from {from} on is damaged")));
-        };
-        if take(offset, record, value.len()).is_break() {
-            break;
+        let batch = layout::offset_of(&key).and_then(|last| Batch::open(last, &value));
+        let mut batch = batch.ok_or_else(damaged)?;
+        while batch.has_more() {
+            let (offset, record) = batch.read().ok_or_else(damaged)?;
+            if offset >= from && take(offset, record).is_break() {
+                return Ok(());
+            }
         }
     }
     Ok(())

@@ -357,8 +357,8 @@ impl Member {
         }
         let mut chunk = Chunk::new(partition, fetch);
         if position < bounds.end && records_max > 0 {
-            topics::scan(spaces, &snapshot, (self.input, partition), position, |offset, record, bytes| {
-                if !chunk.is_empty() && chunk.size_bytes() + bytes > bytes_max {
+            topics::scan(spaces, &snapshot, (self.input, partition), position, |offset, record| {
+                if !chunk.is_empty() && chunk.size_bytes() + record.size_bytes > bytes_max {
                     return ControlFlow::Break(());
                 }
                 chunk.push(offset, record.time_ms, record.key, record.value, record.headers);

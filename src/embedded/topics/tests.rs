@@ -1,7 +1,9 @@
 use crate::{
     embedded::{
+        queue::Lane,
         rows::cell::GRACE_MS,
         tests::{TestDatabase, record},
+        writer::Work,
     },
     log::Bounds,
     topology::Topic,
@@ -62,10 +64,55 @@ fn retention_takes_records_that_are_older_and_no_other() {
 }
 
 #[test]
+fn records_that_come_together_share_batches_and_are_read_from_any_of_them() {
+    let test = TestDatabase::new();
+    let text = "v".repeat(100);
+    for _ in 0..2 {
+        let many: Vec<_> =
+            (0..2_000).map(|at| record(Topic::Inbox, at % 2, "k", Some(&format!("{text}{at}")))).collect();
+        test.append(many).expect("appended");
+    }
+    let stored = test.database.shared.spaces.records.len().expect("a count");
+    assert!((8..20).contains(&stored), "{stored} batches for two partitions of 240 KB, in two appends");
+    for from in [0, 1, 517, 999, 1_000, 1_001, 1_999] {
+        let read = test.records_from(Topic::Inbox, 1, from);
+        let expected =
+            (from..2_000).map(|offset| (offset, Some(format!("{text}{}", offset % 1_000 * 2 + 1))));
+        let read: Vec<_> = read.into_iter().map(|(offset, _, value)| (offset, value)).collect();
+        assert_eq!(read, expected.collect::<Vec<_>>(), "from {from}");
+    }
+    assert!(test.records_from(Topic::Inbox, 1, 2_000).is_empty());
+}
+
+#[test]
+fn a_trim_within_a_batch_keeps_the_records_beyond() {
+    let test = TestDatabase::new();
+    append(&test, Topic::Inbox, &[("k", Some("a")), ("k", Some("b")), ("k", Some("c"))]);
+    append(&test, Topic::Inbox, &[("k", Some("d"))]);
+    let trim = |below: i64| {
+        let (sender, answer) = std::sync::mpsc::channel();
+        let reply = Box::new(move |()| sender.send(()).expect("somebody waits"));
+        let work = Work::Trim { topic: Topic::Inbox, partition: 0, below, reply };
+        test.database.shared.submit(Lane::Client, work).expect("room");
+        answer.recv().expect("an answer");
+    };
+    trim(2);
+    assert_eq!(test.bounds(Topic::Inbox, 0), Bounds { first: 2, end: 4 });
+    let read = test.records_from(Topic::Inbox, 0, 2);
+    assert_eq!(read.iter().map(|(offset, ..)| *offset).collect::<Vec<_>>(), [2, 3]);
+    trim(3);
+    assert_eq!(values(&test, Topic::Inbox), [(3, Some("d".to_owned()))], "the batch below is gone");
+    trim(1);
+    assert_eq!(test.bounds(Topic::Inbox, 0), Bounds { first: 3, end: 4 }, "what is gone stays gone");
+}
+
+#[test]
 fn retention_takes_more_than_one_step_can() {
     let test = TestDatabase::new();
-    let many: Vec<_> = (0..5_000).map(|_| record(Topic::Inbox, 0, "k", Some("v"))).collect();
-    test.append(many).expect("appended");
+    for _ in 0..5 {
+        let many: Vec<_> = (0..1_000).map(|_| record(Topic::Inbox, 0, "k", Some("v"))).collect();
+        test.append(many).expect("appended");
+    }
     test.clock.set(START_MS + 2 * RETENTION_MS);
     test.keep_house();
     assert_eq!(test.bounds(Topic::Inbox, 0), Bounds { first: 5_000, end: 5_000 });
