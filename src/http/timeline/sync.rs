@@ -1,7 +1,7 @@
 //! An inbox: a page of entries, how far retention has let go, and how many entries are unread.
 //!
-//! The head, the read cursor and the recipient's windows are read first; then where entries begin and, beside
-//! that, the page; then the bodies that entries do not carry themselves. Whoever asks for what retention has
+//! The head, the read cursor and the recipient's windows are read first; then where entries begin, unless the
+//! page begins there, and, beside that, the page; then the bodies that entries do not carry themselves. Whoever asks for what retention has
 //! let go, or what is in a window that began meanwhile, waits for another read.
 
 use futures_util::try_join;
@@ -108,7 +108,18 @@ impl Inbox<'_> {
         missing: Option<i64>,
     ) -> Result<Result<SyncPage, i64>, ReadError> {
         let latest_seq = self.head.latest_seq;
-        let (first, next, read) = try_join!(self.first(), self.next(after, count), self.at_cursor())?;
+        let (first, next, read) = match self.windows.begin_at(after.saturating_add(1)) {
+            // The page's first entry is the first there is.
+            true => {
+                let (next, read) = try_join!(self.next(after, count), self.at_cursor())?;
+                let first = match next.0.first() {
+                    Some((seq, row)) => Some(self.first_of(*seq, row)?),
+                    None => self.first().await?,
+                };
+                (first, next, read)
+            }
+            false => try_join!(self.first(), self.next(after, count), self.at_cursor())?,
+        };
         let mut trimmed_to = first.map_or(latest_seq, |first| first.seq - 1);
         if let Some(seq) = missing.filter(|seq| *seq > trimmed_to) {
             return Err(ReadError::Hole { what: format!("the inbox of {}", self.member), seq });
@@ -162,10 +173,13 @@ impl Inbox<'_> {
     async fn first_in(&self, window: Window) -> Result<Option<First>, ReadError> {
         let query = entries_query(self.bucket, window.number, self.member, None, 1);
         let rows = self.timeline.store.read(query).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
+        let first = rows.first().and_then(|row| Some((number_of(&row.clustering)?, row)));
+        first.map(|(seq, row)| self.first_of(seq, row)).transpose()
+    }
+
+    fn first_of(&self, seq: i64, row: &Row) -> Result<First, ReadError> {
         let entry = EntryRow::from_cells(&row.cells)?;
-        let foreign_before = entry.foreign_count - i64::from(entry.sender != self.member);
-        Ok(number_of(&row.clustering).map(|seq| First { seq, foreign_before }))
+        Ok(First { seq, foreign_before: entry.foreign_count - i64::from(entry.sender != self.member) })
     }
 
     /// Entries up to the read cursor that somebody else sent, those that retention has let go among them;

@@ -37,6 +37,11 @@ impl<'a> Windows<'a> {
         Ok(Self { timeline, bucket, recipient, newest, complete })
     }
 
+    /// Whether the oldest of all is known and begins with this number.
+    pub fn begin_at(&self, seq: i64) -> bool {
+        self.complete && self.newest.first().is_some_and(|oldest| oldest.first_seq == seq)
+    }
+
     /// The oldest of all.
     pub async fn oldest(&self) -> Result<Option<Window>, ReadError> {
         match self.complete {

@@ -159,11 +159,14 @@ async fn a_window_that_begins_while_the_head_is_read_is_looked_for_again() {
 async fn entries_that_expire_while_they_are_read_are_let_go() {
     let world = World::new();
     world.fill("bob", &[(1, 1..=3), (2, 4..=6)]);
-    // After the first entry was found, and before the page is read.
+    // A page that begins with the first entry is also the look for it.
     world.afterwards(vec![world.gone("bob", 1, 1)]);
     let page_then = page(&world, 0, 4).await;
+    assert_eq!((seqs(&page_then), page_then.trimmed_to), (vec![1, 2, 3, 4], 0));
+    assert_eq!(world.reads_of(&INBOX), 2, "one of each window");
+    let page_then = page(&world, 0, 4).await;
     assert_eq!((seqs(&page_then), page_then.trimmed_to), (vec![2, 3, 4, 5], 1));
-    // The same to a page that begins behind the first entry.
+    // After the first entry was found, and before the page is read.
     let mut gone = world.gone("bob", 1, 2);
     gone.statements.extend(world.gone("bob", 1, 3).statements);
     world.afterwards(vec![gone]);
