@@ -58,7 +58,7 @@ pub async fn run(
             }
         }
         let placed =
-            values.iter().filter_map(|(topic, value)| place(&topology, *topic, value.as_bytes()).ok());
+            values.into_iter().filter_map(|(topic, value)| place(&topology, topic, &value.into()).ok());
         let records = placed.flat_map(|placed| placed.records).collect();
         if let Err(error) = topics.append(records).await {
             tracing::warn!(%error, "the demo's records were not taken");

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
@@ -74,6 +75,13 @@ struct Tally {
 }
 
 impl Tally {
+    fn add(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        let room = LISTED_MAX - self.listed.len();
+        self.listed.extend(other.listed.into_iter().take(room));
+    }
+
     fn refuse(&mut self, line: u64, reason: &str, detail: &str) {
         self.refused += 1;
         if self.listed.len() < LISTED_MAX {
@@ -82,8 +90,23 @@ impl Tally {
     }
 }
 
-/// Values that wait to be sent to a topic, each with its line's number.
-type Values = Vec<(u64, Vec<u8>)>;
+/// Values that wait to be sent to a topic, one a line, and the numbers of the lines that they come from.
+#[derive(Debug, Default)]
+struct Values {
+    text: Vec<u8>,
+    lines: Vec<u64>,
+}
+
+impl Values {
+    fn push(&mut self, line: u64, value: &[u8]) {
+        self.text.extend_from_slice(value);
+        self.text.push(b'\n');
+        self.lines.push(line);
+    }
+}
+
+/// What is sent at once.
+type Portion = BTreeMap<Topic, Values>;
 
 /// Where the values go.
 enum Destination {
@@ -102,7 +125,7 @@ impl Ingest {
         };
         let progress = progress(bytes);
         let mut tally = Tally::default();
-        let done = destination.take(input, &mut tally, &progress).await;
+        let done = destination.take(Lines::new(input, &progress), &mut tally).await;
         progress.finish_and_clear();
         tally.listed.sort_by_key(|(line, _)| *line);
         for (line, why) in &tally.listed {
@@ -138,62 +161,36 @@ impl Ingest {
 }
 
 impl Destination {
-    /// Takes all lines, a portion at a time.
-    async fn take(
-        &self,
-        mut input: Box<dyn AsyncBufRead + Unpin + Send>,
-        tally: &mut Tally,
-        progress: &ProgressBar,
-    ) -> Result<(), CliError> {
-        let unreadable = |error| CliError::usage(format!("the input cannot be read: {error}"));
-        let (mut portion, mut bytes, mut number) = (BTreeMap::<Topic, Values>::new(), 0, 0);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = (&mut input).take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await;
-            let read = read.map_err(unreadable)?;
-            if read == 0 {
-                break;
-            }
-            progress.inc(read as u64);
-            number += 1;
-            if !line.ends_with(b"\n") && read as u64 == LINE_BYTES_MAX {
-                progress.inc(skip_line(&mut input).await.map_err(unreadable)?);
-                tally.refuse(number, "oversize", "the line is longer than any record may be");
-                continue;
-            }
-            match value_of(&line) {
-                Ok(None) => {}
-                Ok(Some((topic, value))) => {
-                    bytes += value.len() + 1;
-                    portion.entry(topic).or_default().push((number, value));
-                }
-                Err(why) => tally.refuse(number, "malformed", &why),
-            }
-            if bytes >= PORTION_BYTES {
-                self.send_all(std::mem::take(&mut portion), tally).await?;
-                bytes = 0;
-            }
-        }
-        self.send_all(portion, tally).await
-    }
-
-    /// Sends topic by topic: there is no order between topics, and the one within a topic is kept.
-    async fn send_all(&self, portion: BTreeMap<Topic, Values>, tally: &mut Tally) -> Result<(), CliError> {
-        for (topic, values) in portion {
-            self.send(topic, &values, tally).await?;
+    /// Takes all lines, a portion at a time; the next one is read while one is sent.
+    async fn take(&self, mut lines: Lines<'_>, tally: &mut Tally) -> Result<(), CliError> {
+        let mut portion = lines.read(tally).await?;
+        while !portion.is_empty() {
+            let mut meanwhile = Tally::default();
+            let (sent, next) = tokio::join!(self.send_all(portion, tally), lines.read(&mut meanwhile));
+            tally.add(meanwhile);
+            sent?;
+            portion = next?;
         }
         Ok(())
     }
 
-    async fn send(&self, topic: Topic, values: &Values, tally: &mut Tally) -> Result<(), CliError> {
+    /// Sends topic by topic: there is no order between topics, and the one within a topic is kept.
+    async fn send_all(&self, portion: Portion, tally: &mut Tally) -> Result<(), CliError> {
+        for (topic, values) in portion {
+            self.send(topic, values, tally).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, topic: Topic, values: Values, tally: &mut Tally) -> Result<(), CliError> {
         match self {
             Self::Server(client) => {
-                let answer = post(client, topic, values).await?;
+                let Values { text, lines } = values;
+                let answer = post(client, topic, text.into()).await?;
                 tally.accepted += answer["accepted"].as_u64().unwrap_or_default();
                 for refused in answer["refused"].as_array().into_iter().flatten() {
                     let index = refused["index"].as_u64().and_then(|index| usize::try_from(index).ok());
-                    let line = index.and_then(|index| values.get(index)).map_or(0, |(line, _)| *line);
+                    let line = index.and_then(|index| lines.get(index)).copied().unwrap_or_default();
                     let text = |name: &str| refused[name].as_str().unwrap_or_default().to_owned();
                     tally.refuse(line, &text("reason"), &text("detail"));
                 }
@@ -202,8 +199,9 @@ impl Destination {
             Self::Log { topics, topology } => {
                 let mut records: Vec<OutRecord> = Vec::new();
                 let mut accepted = 0;
-                for (line, value) in values {
-                    match place(topology, topic, value) {
+                let text = Bytes::from(values.text);
+                for (line, value) in values.lines.iter().zip(text.split(|byte| *byte == b'\n')) {
+                    match place(topology, topic, &text.slice_ref(value)) {
                         Ok(placed) => {
                             accepted += u64::from(!placed.records.is_empty());
                             records.extend(placed.records);
@@ -223,15 +221,59 @@ impl Destination {
     }
 }
 
+/// Lines that are read.
+struct Lines<'a> {
+    input: Box<dyn AsyncBufRead + Unpin + Send>,
+    /// Of the last one, from 1.
+    number: u64,
+    progress: &'a ProgressBar,
+}
+
+impl<'a> Lines<'a> {
+    fn new(input: Box<dyn AsyncBufRead + Unpin + Send>, progress: &'a ProgressBar) -> Self {
+        Self { input, number: 0, progress }
+    }
+
+    /// Reads on for one portion; there is nothing in it only when all lines were read.
+    async fn read(&mut self, tally: &mut Tally) -> Result<Portion, CliError> {
+        let unreadable = |error| CliError::usage(format!("the input cannot be read: {error}"));
+        let (mut portion, mut bytes, mut line) = (Portion::new(), 0, Vec::new());
+        while bytes < PORTION_BYTES {
+            line.clear();
+            let read = (&mut self.input).take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await;
+            let read = read.map_err(unreadable)?;
+            if read == 0 {
+                break;
+            }
+            self.progress.inc(read as u64);
+            self.number += 1;
+            if !line.ends_with(b"\n") && read as u64 == LINE_BYTES_MAX {
+                self.progress.inc(skip_line(&mut self.input).await.map_err(unreadable)?);
+                tally.refuse(self.number, "oversize", "the line is longer than any record may be");
+                continue;
+            }
+            match value_of(&line) {
+                Ok(None) => {}
+                Ok(Some((topic, value))) => {
+                    bytes += value.len() + 1;
+                    portion.entry(topic).or_default().push(self.number, value);
+                }
+                Err(why) => tally.refuse(self.number, "malformed", &why),
+            }
+        }
+        Ok(portion)
+    }
+}
+
 /// The topic and the value of a line; nothing for an empty one.
-fn value_of(line: &[u8]) -> Result<Option<(Topic, Vec<u8>)>, String> {
+fn value_of(line: &[u8]) -> Result<Option<(Topic, &[u8])>, String> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
     let raw: RawLine<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     match Topic::from_name(raw.topic) {
         // A record is sent as one line, and its line ends are white space.
-        Some(topic) if OPEN_TOPICS.contains(&topic) => Ok(Some((topic, raw.value.get().as_bytes().to_vec()))),
+        Some(topic) if OPEN_TOPICS.contains(&topic) => Ok(Some((topic, raw.value.get().as_bytes()))),
         _ => {
             let open = OPEN_TOPICS.map(Topic::name).join(", ");
             Err(format!("topic '{}' takes no records from outside; those that do are {open}", raw.topic))
@@ -256,9 +298,7 @@ async fn skip_line(input: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<u
 }
 
 /// Sends the values; a log that is behind or away is given some time. What arrives twice changes nothing.
-async fn post(client: &Client, topic: Topic, values: &Values) -> Result<Value, CliError> {
-    let lines: Vec<&[u8]> = values.iter().map(|(_, value)| value.as_slice()).collect();
-    let body = bytes::Bytes::from(lines.join(&b'\n'));
+async fn post(client: &Client, topic: Topic, body: Bytes) -> Result<Value, CliError> {
     let began = Instant::now();
     loop {
         match client.post(&format!("/v1/{topic}"), "application/x-ndjson", body.clone()).await {

@@ -105,7 +105,7 @@ mod tests {
             let (value, url) = line["  curl -d '".len()..].split_once("' ").expect("a value and an address");
             let name = url.strip_prefix("http://127.0.0.1:7700/v1/").expect("our address");
             let topic = Topic::from_name(name).expect("a topic");
-            place(&Topology::shipped(), topic, value.as_bytes()).expect("a valid record");
+            place(&Topology::shipped(), topic, &value.to_owned().into()).expect("a valid record");
             taken.push(topic);
         }
         assert_eq!(taken, [Topic::Heartbeats, Topic::Sends]);

@@ -70,10 +70,11 @@ pub(super) fn into(topic: Topic) -> MethodRouter<App> {
     )
 }
 
-async fn take(app: &App, topic: Topic, headers: &HeaderMap, body: &[u8]) -> Result<Response, ApiError> {
+async fn take(app: &App, topic: Topic, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let parts = body::read(content_type, body)?;
-    let (records, answer) = sort_out(&app.topology, topic, &parts);
+    let parts = parts.into_iter().map(|part| body.slice_ref(part));
+    let (records, answer) = sort_out(&app.topology, topic, parts);
     metrics::counter!("heartline_http_ingest_accepted_total").increment(answer.accepted as u64);
     metrics::counter!("heartline_http_ingest_refused_total").increment(answer.refused.len() as u64);
     append(app, records).await?;
@@ -81,17 +82,20 @@ async fn take(app: &App, topic: Topic, headers: &HeaderMap, body: &[u8]) -> Resu
 }
 
 /// Which records are appended, and what is said about each.
-fn sort_out(topology: &Topology, topic: Topic, parts: &body::Parts<'_>) -> (Vec<OutRecord>, Accepted) {
+fn sort_out(
+    topology: &Topology,
+    topic: Topic,
+    parts: impl Iterator<Item = Bytes>,
+) -> (Vec<OutRecord>, Accepted) {
     let mut answer = Accepted::default();
     let mut records = Vec::new();
-    for (index, part) in parts.iter().enumerate() {
-        let placed = match part {
-            Ok(_) if records.len() > RECORDS_MAX => Err(Refusal::new(
+    for (index, value) in parts.enumerate() {
+        let placed = match records.len() > RECORDS_MAX {
+            true => Err(Refusal::new(
                 Reason::Oversize,
                 format!("the request becomes more than {RECORDS_MAX} records; send several requests"),
             )),
-            Ok(value) => place(topology, topic, value),
-            Err(message) => Err(Refusal::new(Reason::Malformed, message.clone())),
+            false => place(topology, topic, &value),
         };
         match placed {
             Ok(placed) => {

@@ -111,10 +111,10 @@ pub fn encode(input: &SendInput<'_>) -> Vec<u8> {
     }
 }
 
-impl SendInput<'_> {
+impl<'a> SendInput<'a> {
     /// The conversation whose partition the record belongs to.
     #[must_use]
-    pub fn conversation(&self) -> &str {
+    pub fn conversation(&self) -> &Cow<'a, str> {
         match self {
             Self::Message(message) => &message.conversation,
             Self::Members(members) => &members.conversation,

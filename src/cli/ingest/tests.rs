@@ -3,7 +3,7 @@ use std::sync::Arc;
 use indicatif::ProgressBar;
 use tokio::io::BufReader;
 
-use super::{Destination, LINE_BYTES_MAX, Tally, value_of};
+use super::{Destination, LINE_BYTES_MAX, Lines, Tally, value_of};
 use crate::{
     http::tests::fakes::{FakeTopics, Shared},
     limits::SEND_BYTES_MAX,
@@ -18,7 +18,8 @@ async fn taken(input: String) -> (Tally, Arc<FakeTopics>) {
     };
     let mut tally = Tally::default();
     let input = BufReader::new(std::io::Cursor::new(input.into_bytes()));
-    let done = destination.take(Box::new(input), &mut tally, &ProgressBar::hidden()).await;
+    let progress = ProgressBar::hidden();
+    let done = destination.take(Lines::new(Box::new(input), &progress), &mut tally).await;
     done.expect("the log takes everything");
     (tally, topics)
 }
@@ -103,7 +104,7 @@ fn only_inputs_from_outside_may_be_written() {
         let line = format!("{{\"topic\":\"{topic}\",\"value\":{{}}}}");
         match (topic, value_of(line.as_bytes())) {
             (Topic::Heartbeats | Topic::Sends | Topic::Receipts, taken) => {
-                assert_eq!(taken, Ok(Some((topic, b"{}".to_vec()))));
+                assert_eq!(taken, Ok(Some((topic, &b"{}"[..]))));
             }
             (_, refused) => {
                 let why = refused.expect_err("written by workers only");

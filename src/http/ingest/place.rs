@@ -1,6 +1,6 @@
 //! Where a record goes: checked, keyed, and a batch over several partitions split.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -29,7 +29,7 @@ pub struct Placed {
 
 /// Checks a value of `topic` as the worker will, and places it as any producer would. A value keeps its exact
 /// bytes unless it is a batch that has to be split or thinned; its elements keep theirs even then.
-pub fn place(topology: &Topology, topic: Topic, value: &[u8]) -> Result<Placed, Refusal> {
+pub fn place(topology: &Topology, topic: Topic, value: &Bytes) -> Result<Placed, Refusal> {
     if topology.topic(topic).is_none() {
         let message = format!("topic '{topic}' is not in the topology; add it to topology.toml");
         return Err(Refusal::new(Reason::Unsupported, message));
@@ -39,7 +39,7 @@ pub fn place(topology: &Topology, topic: Topic, value: &[u8]) -> Result<Placed, 
         Topic::Sends => place_send(topology, value),
         Topic::Receipts => {
             let read = receipts::decode(Some(value))?;
-            let records = vec![keyed(topology, topic, &read.user, value)];
+            let records = vec![keyed(topology, topic, read.user, value)];
             Ok(Placed { records, refused: Vec::new() })
         }
         _ => Err(Refusal::new(Reason::Invalid, format!("topic '{topic}' is written by workers only"))),
@@ -48,9 +48,9 @@ pub fn place(topology: &Topology, topic: Topic, value: &[u8]) -> Result<Placed, 
 
 /// Recipients that cannot be used are named, and stay in the record: it is kept as its sender wrote it, and
 /// the worker says the same in a dead letter.
-fn place_send(topology: &Topology, value: &[u8]) -> Result<Placed, Refusal> {
+fn place_send(topology: &Topology, value: &Bytes) -> Result<Placed, Refusal> {
     let input = sends::decode(Some(value)).map_err(|refused| refused.refusal)?;
-    let records = vec![keyed(topology, Topic::Sends, input.conversation(), value)];
+    let records = vec![keyed(topology, Topic::Sends, input.conversation().clone(), value)];
     let refused = match input {
         SendInput::Message(message) => message.refused,
         SendInput::Members(_) => Vec::new(),
@@ -58,29 +58,33 @@ fn place_send(topology: &Topology, value: &[u8]) -> Result<Placed, Refusal> {
     Ok(Placed { records, refused })
 }
 
-fn keyed(topology: &Topology, topic: Topic, key: &str, value: &[u8]) -> OutRecord {
+/// A record and its key, which is copied only where the value spells it otherwise.
+fn keyed(topology: &Topology, topic: Topic, key: Cow<'_, str>, value: &Bytes) -> OutRecord {
     OutRecord {
         topic,
         partition: topology.place(topic, key.as_bytes()),
-        key: Some(Bytes::copy_from_slice(key.as_bytes())),
-        value: Some(Bytes::copy_from_slice(value)),
+        key: Some(match key {
+            Cow::Borrowed(key) => value.slice_ref(key.as_bytes()),
+            Cow::Owned(key) => Bytes::from(key),
+        }),
+        value: Some(value.clone()),
         headers: Vec::new(),
     }
 }
 
-fn place_heartbeats(topology: &Topology, value: &[u8]) -> Result<Placed, Refusal> {
+fn place_heartbeats(topology: &Topology, value: &Bytes) -> Result<Placed, Refusal> {
     let whole = |partition: PartitionId| OutRecord {
         topic: Topic::Heartbeats,
         partition,
         key: None,
-        value: Some(Bytes::copy_from_slice(value)),
+        value: Some(value.clone()),
         headers: Vec::new(),
     };
     let of_user = |user: &str| topology.place(Topic::Heartbeats, user.as_bytes());
     let records = match heartbeats::decode(Some(value))? {
-        Input::Heartbeat(beat) => vec![keyed(topology, Topic::Heartbeats, &beat.user, value)],
-        Input::Goodbye(end) => vec![keyed(topology, Topic::Heartbeats, &end.user, value)],
-        Input::Status(choice) => vec![keyed(topology, Topic::Heartbeats, &choice.user, value)],
+        Input::Heartbeat(beat) => vec![keyed(topology, Topic::Heartbeats, beat.user, value)],
+        Input::Goodbye(end) => vec![keyed(topology, Topic::Heartbeats, end.user, value)],
+        Input::Status(choice) => vec![keyed(topology, Topic::Heartbeats, choice.user, value)],
         Input::GatewayGone { .. } => {
             let one = whole(0);
             // Its bytes are shared by all of them.

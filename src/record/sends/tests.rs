@@ -253,7 +253,7 @@ fn a_refusal_says_whose_it_is_where_that_can_be_read() {
 fn ids_that_look_like_conversations_are_told_apart() {
     let of = |conversation: &str| {
         let text = message_with("1", "").replacen("group/team", conversation, 1);
-        decode(Some(text.as_bytes())).map(|input| input.conversation().to_owned())
+        decode(Some(text.as_bytes())).map(|input| input.conversation().to_string())
     };
     for conversation in
         ["group/x", "direct/group/x", "group/direct", "group/a:b", "direct/a/b:c", "direct/a:b/c"]

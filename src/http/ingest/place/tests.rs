@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::{OPEN_TOPICS, Placed, place};
 use crate::{
     record::Reason,
@@ -10,8 +12,12 @@ fn topology() -> Topology {
     Topology::uniform(8, 8)
 }
 
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
 fn placed(value: &str) -> Placed {
-    place(&topology(), Topic::Heartbeats, value.as_bytes()).expect("valid")
+    place(&topology(), Topic::Heartbeats, &bytes(value)).expect("valid")
 }
 
 fn partition(user: &str) -> u32 {
@@ -106,7 +112,7 @@ fn a_beacon_is_refused() {
 #[test]
 fn what_the_worker_would_refuse_is_refused() {
     let reason =
-        |value: &str| place(&topology(), Topic::Heartbeats, value.as_bytes()).expect_err("refused").reason;
+        |value: &str| place(&topology(), Topic::Heartbeats, &bytes(value)).expect_err("refused").reason;
     assert_eq!(reason("{"), Reason::Malformed);
     assert_eq!(reason(r#"{"v":1,"type":"heartbeat","user":"ann"}"#), Reason::Invalid);
     assert_eq!(reason(r#"{"v":2,"type":"heartbeat"}"#), Reason::Unsupported);
@@ -137,7 +143,7 @@ fn a_record_keeps_its_bytes_and_lies_where_its_key_does() {
         r#"{"v":1,"type":"members","conversation":"group/x","by":"ann","client_id":"m","add":["bob"]}"#;
     let samples = OPEN_TOPICS.map(|topic| (topic, sample(topic)));
     for (topic, (value, key)) in samples.into_iter().chain([(Topic::Sends, (members, "group/x"))]) {
-        let placed = place(&topology(), topic, value.as_bytes()).expect("valid");
+        let placed = place(&topology(), topic, &bytes(value)).expect("valid");
         let [record] = &placed.records[..] else { panic!("one record is due: {placed:?}") };
         assert_eq!(record.topic, topic);
         assert_eq!(record.key.as_deref(), Some(key.as_bytes()));
@@ -153,7 +159,7 @@ fn unusable_recipients_are_named_and_the_send_keeps_its_bytes() {
         r#"{"v":1,"type":"message","conversation":"group/x","sender":"ann","client_id":"c","body":1,"#,
         r#""recipients":["bob","a/b",7]}"#
     );
-    let placed = place(&topology(), Topic::Sends, value.as_bytes()).expect("valid");
+    let placed = place(&topology(), Topic::Sends, &bytes(value)).expect("valid");
     assert_eq!(placed.records[0].value.as_deref(), Some(value.as_bytes()));
     assert_eq!(placed.refused.iter().map(|part| part.index).collect::<Vec<_>>(), [1, 2]);
 }
@@ -166,16 +172,16 @@ fn a_record_of_one_topic_is_none_of_another() {
         (Topic::Heartbeats, Topic::Sends),
         (Topic::Sends, Topic::Heartbeats),
     ] {
-        let refusal = place(&topology(), topic, sample(other).0.as_bytes()).expect_err("refused");
+        let refusal = place(&topology(), topic, &bytes(sample(other).0)).expect_err("refused");
         assert_eq!(refusal.reason, Reason::Unsupported, "{topic}");
     }
 }
 
 #[test]
 fn what_workers_write_is_refused_whatever_its_topic_is_called() {
-    let deliveries = br#"{"v":1,"type":"deliveries","messages":[]}"#;
+    let deliveries = r#"{"v":1,"type":"deliveries","messages":[]}"#;
     for topic in Topic::ALL {
-        let refusal = place(&topology(), topic, deliveries).expect_err("refused");
+        let refusal = place(&topology(), topic, &bytes(deliveries)).expect_err("refused");
         let expected = if OPEN_TOPICS.contains(&topic) { Reason::Unsupported } else { Reason::Invalid };
         assert_eq!(refusal.reason, expected, "{topic}");
     }
@@ -184,8 +190,7 @@ fn what_workers_write_is_refused_whatever_its_topic_is_called() {
 #[test]
 fn a_topic_that_the_topology_lacks_is_named() {
     let smaller = topology().without(Topic::Receipts);
-    let refusal =
-        place(&smaller, Topic::Receipts, sample(Topic::Receipts).0.as_bytes()).expect_err("refused");
+    let refusal = place(&smaller, Topic::Receipts, &bytes(sample(Topic::Receipts).0)).expect_err("refused");
     assert_eq!(refusal.reason, Reason::Unsupported);
     assert!(refusal.message.contains("'receipts'"), "{}", refusal.message);
 }
