@@ -13,7 +13,9 @@ use crate::log::{Header, Offset, OutRecord};
 const VERSION: u8 = 2;
 /// Bytes of records in a batch; a larger record has one of its own. Whoever looks for a record reads on
 /// average half of a batch in vain.
-pub(super) const BATCH_BYTES_MAX: usize = 64 * 1024;
+const BATCH_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a record in its batch, beside key, value and headers.
+pub(super) const RECORD_BYTES: usize = 12;
 
 /// A record read back; key and value borrow from what was read.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +40,11 @@ impl Records {
     /// Whether the batch is to be finished before `record` is added.
     pub fn is_full_for(&self, record: &OutRecord) -> bool {
         !self.is_empty() && self.0.len() + record.size_bytes() > BATCH_BYTES_MAX
+    }
+
+    /// With room for records of so many bytes, or for a full batch of them.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(Encoder::with_capacity(bytes.min(BATCH_BYTES_MAX)))
     }
 
     /// Adds the record at `offset`, the one behind that of the last call. The time is that of the first.

@@ -11,7 +11,7 @@ use std::{
 use fjall::{Readable, Snapshot};
 
 use super::{
-    batch::{Batch, Records, StoredRecord},
+    batch::{Batch, RECORD_BYTES, Records, StoredRecord},
     codec::{Decoder, Encoder},
     layout,
     pending::Pending,
@@ -83,6 +83,7 @@ pub(super) fn append(
     records: &[OutRecord],
     now_ms: i64,
 ) -> Result<(), AppendError> {
+    let bytes = records.iter().map(|record| record.size_bytes() + RECORD_BYTES).sum();
     let mut appended: BTreeMap<(Topic, PartitionId), Appending> = BTreeMap::new();
     for record in records {
         let (topic, partition) = (record.topic, record.partition);
@@ -92,7 +93,7 @@ pub(super) fn append(
             Entry::Vacant(new) => {
                 let mut position = pending_position(pending, topic, partition)?;
                 position.last_time_ms = position.last_time_ms.max(now_ms);
-                new.insert(Appending { position, records: Records::default() })
+                new.insert(Appending { position, records: Records::with_capacity(bytes) })
             }
         };
         if appending.records.is_full_for(record) {
