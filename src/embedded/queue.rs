@@ -1,12 +1,13 @@
-//! What waits for the writer: first in, first out, bounded in bytes.
+//! What waits for the writer: first in, first out for each of those who ask, bounded in bytes.
 
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-/// Bytes of one group commit: what is queued beyond it waits for the next one.
-const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of one lane in a group commit: what is queued beyond waits for the next one. So a client never waits
+/// for all that engines have queued: a megabyte of rows takes the writer some ten milliseconds.
+const GROUP_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes that clients may queue; above, they are told to ask again.
 pub(super) const CLIENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that may be queued at all. Engines bound their own work below the difference, so that a flood of
@@ -18,7 +19,8 @@ const ENTRY_BYTES: usize = 64;
 const _: () = assert!(CLIENT_BYTES_MAX + crate::limits::UNSTORED_BYTES_MAX < QUEUE_BYTES_MAX);
 const _: () = assert!(crate::limits::TRANSACTION_OUTPUT_BYTES_MAX < QUEUE_BYTES_MAX - CLIENT_BYTES_MAX);
 
-/// Who asks, which says how full the queue may be.
+/// Who asks, which says how full the queue may be. Nothing that clients ask depends on what engines ask
+/// beside them: only within a lane is there an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     Client,
@@ -52,14 +54,15 @@ pub(super) struct Queue<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    works: VecDeque<(T, usize)>,
+    clients: VecDeque<(T, usize)>,
+    engines: VecDeque<(T, usize)>,
     bytes: usize,
     closed: bool,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        let state = State { works: VecDeque::new(), bytes: 0, closed: false };
+        let state = State { clients: VecDeque::new(), engines: VecDeque::new(), bytes: 0, closed: false };
         Self { state: Mutex::new(state), filled: Condvar::new() }
     }
 }
@@ -79,29 +82,36 @@ impl<T> Queue<T> {
             return Err(Refused::Full);
         }
         state.bytes += bytes;
-        state.works.push_back((work, bytes));
+        match lane {
+            Lane::Client => state.clients.push_back((work, bytes)),
+            Lane::Engine => state.engines.push_back((work, bytes)),
+        }
         drop(state);
         self.filled.notify_one();
         Ok(())
     }
 
-    /// What is queued, at least one piece of work and at most a group commit's bytes; `None` once the queue
-    /// is closed and empty.
+    /// What is queued, of each lane at least one piece of work and at most a group commit's bytes; `None` once
+    /// the queue is closed and empty.
     pub fn take(&self) -> Option<Vec<T>> {
         let state = self.lock();
         let mut state = self
             .filled
-            .wait_while(state, |state| state.works.is_empty() && !state.closed)
+            .wait_while(state, |state| state.is_empty() && !state.closed)
             .unwrap_or_else(PoisonError::into_inner);
-        let (mut group, mut group_bytes) = (Vec::new(), 0);
-        while let Some((_, bytes)) = state.works.front() {
-            if !group.is_empty() && group_bytes + bytes > GROUP_BYTES_MAX {
-                break;
+        let mut group = Vec::new();
+        let State { clients, engines, bytes, .. } = &mut *state;
+        for lane in [clients, engines] {
+            let mut lane_bytes = 0;
+            while let Some((_, work_bytes)) = lane.front() {
+                if lane_bytes > 0 && lane_bytes + work_bytes > GROUP_BYTES_MAX {
+                    break;
+                }
+                lane_bytes += work_bytes;
+                group.extend(lane.pop_front().map(|(work, _)| work));
             }
-            group_bytes += bytes;
-            group.extend(state.works.pop_front().map(|(work, _)| work));
+            *bytes -= lane_bytes;
         }
-        state.bytes -= group_bytes;
         (!group.is_empty()).then_some(group)
     }
 
@@ -117,6 +127,12 @@ impl<T> Queue<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    fn is_empty(&self) -> bool {
+        self.clients.is_empty() && self.engines.is_empty()
     }
 }
 

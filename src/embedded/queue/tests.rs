@@ -14,7 +14,7 @@ fn a_full_queue_turns_clients_away_and_still_takes_an_engines_work() {
 fn a_group_is_bounded_in_bytes_and_keeps_the_order() {
     let queue = Queue::default();
     for number in 0..4 {
-        queue.push(Lane::Engine, number, 5 * 1024 * 1024).expect("there is room");
+        queue.push(Lane::Engine, number, GROUP_BYTES_MAX * 5 / 8).expect("there is room");
     }
     assert_eq!(queue.take(), Some(vec![0]), "two of them exceed a group");
     for number in 4..9 {
@@ -25,6 +25,20 @@ fn a_group_is_bounded_in_bytes_and_keeps_the_order() {
     assert_eq!(queue.take(), Some(vec![3, 4, 5, 6, 7, 8]));
     for _ in 0..15 {
         queue.push(Lane::Client, 0, 1024 * 1024).expect("what was taken frees its bytes");
+    }
+}
+
+#[test]
+fn clients_do_not_wait_for_all_that_engines_have_queued_nor_engines_for_clients() {
+    let queue = Queue::default();
+    for number in 0..3 {
+        queue.push(Lane::Engine, ("engine", number), GROUP_BYTES_MAX).expect("there is room");
+    }
+    for number in 0..3 {
+        queue.push(Lane::Client, ("client", number), GROUP_BYTES_MAX).expect("there is room");
+    }
+    for number in 0..3 {
+        assert_eq!(queue.take(), Some(vec![("client", number), ("engine", number)]));
     }
 }
 
