@@ -3,6 +3,8 @@
 //! Nearly every user has one session: it is stored with the user, and is known by the user's number. Further
 //! ones are stored apart and have numbers from [`FURTHER`] on.
 
+use std::ops::Range;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -14,7 +16,6 @@ use super::{
     places::Places,
     session::{NO_SESSION, Session, Terms},
     user::{Extra, Extras, User},
-    wheel::UNFILED,
 };
 use crate::{
     id::murmur2,
@@ -46,7 +47,7 @@ struct Person {
     session: Session,
 }
 
-const _: () = assert!(size_of::<Person>() == 84);
+const _: () = assert!(size_of::<Person>() == 83);
 
 #[derive(Debug, Clone, Copy)]
 struct Further {
@@ -57,7 +58,7 @@ struct Further {
 }
 
 /// The number of the first further session.
-const FURTHER: u32 = 1 << 31;
+pub(super) const FURTHER: u32 = 1 << 31;
 
 /// What few sessions have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,10 +98,7 @@ impl People {
     /// Adds a user that is not there yet: offline, version 0.
     pub fn add_user(&mut self, id: &str) -> u32 {
         let user = User::new(self.ids.put(id));
-        // The wheel may still know the place.
-        let filed = self.users.next_free().map_or(UNFILED, |person| person.session.filed);
-        let person = Person { user, session: Session::vacant(filed) };
-        let place = self.users.put(person);
+        let place = self.users.put(Person { user, session: Session::vacant() });
         let Self { ids, users, by_id, .. } = self;
         by_id.insert(user_hash(id), place, |one| murmur2(ids.bytes(&users[one].user.id)));
         place
@@ -233,8 +231,16 @@ impl People {
 
     /// All live sessions of the bucket, in no particular order: sort before anything depends on it.
     pub fn live_sessions(&self) -> impl Iterator<Item = u32> {
-        let further = FURTHER..FURTHER + self.further.len() as u32;
-        (0..self.users.len() as u32).chain(further).filter(|session| self.session(*session).live())
+        self.live_among(0..FURTHER).chain(self.live_among(FURTHER..u32::MAX))
+    }
+
+    /// The live sessions of a range of numbers, all of users or all further ones.
+    pub fn live_among(&self, numbers: Range<u32>) -> impl Iterator<Item = u32> {
+        let end = match numbers.start.checked_sub(FURTHER) {
+            None => self.users.len() as u32,
+            Some(_) => FURTHER + self.further.len() as u32,
+        };
+        (numbers.start..numbers.end.min(end)).filter(|session| self.session(*session).live())
     }
 
     pub fn sessions_of(&self, user: u32) -> impl Iterator<Item = u32> {
@@ -261,18 +267,15 @@ impl People {
 
     pub fn add_session(&mut self, user: u32, id: &str, terms: &Terms) -> u32 {
         let (link, _) = self.links.take(Linked::lease(terms.lease_ms));
-        let mut session = Session::new(self.ids.put(id), terms, link);
+        let session = Session::new(self.ids.put(id), terms, link);
         self.live += 1;
         let place = if self.session(user).taken() {
-            // The wheel may still know the place.
-            session.filed = self.further.next_free().map_or(UNFILED, |further| further.session.filed);
             let next = self.further_of.get(&user).copied().unwrap_or(NO_SESSION);
             let place = self.further.put(Further { user, next, session }) + FURTHER;
             self.further_of.insert(user, place);
             self.user_mut(user).set_has_further(true);
             place
         } else {
-            session.filed = self.session(user).filed;
             *self.session_mut(user) = session;
             user
         };
@@ -303,12 +306,11 @@ impl People {
     }
 
     pub fn free_session(&mut self, session: u32) {
-        let Session { id, filed, .. } = *self.session(session);
-        let link = self.session(session).link();
+        let (id, link) = (self.session(session).id, self.session(session).link());
         self.ids.drop(id);
         self.unlink(link);
         self.session_extras.remove(&session);
-        *self.session_mut(session) = Session::vacant(filed);
+        *self.session_mut(session) = Session::vacant();
         if let Some(further) = session.checked_sub(FURTHER) {
             self.further.free(further);
         }
@@ -405,11 +407,6 @@ impl People {
             self.session_extras.remove(&session);
         }
         self.session_mut(session).set_has_extra(any);
-    }
-
-    /// Says that the wheel no longer knows the place, whoever holds it.
-    pub fn unfile(&mut self, session: u32) {
-        self.session_mut(session).filed = UNFILED;
     }
 
     /// Whether the end of a choice is watched depends on there being a live session.

@@ -3,7 +3,7 @@
 
 use std::ops::{Index, IndexMut};
 
-const SEGMENT: usize = 256;
+const SEGMENT: usize = 128;
 
 #[derive(Debug)]
 pub(super) struct Places<T> {
@@ -21,11 +21,6 @@ impl<T> Places<T> {
     /// How many places there are, those included that are free.
     pub fn len(&self) -> usize {
         self.segments.last().map_or(0, |last| (self.segments.len() - 1) * SEGMENT + last.len())
-    }
-
-    /// What was in the place that the next [`Places::put`] will use, if it is used again.
-    pub fn next_free(&self) -> Option<&T> {
-        self.free.last().map(|place| &self[*place])
     }
 
     /// Puts a record into a free place, or into a new one; says which.

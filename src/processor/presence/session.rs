@@ -1,10 +1,6 @@
-//! A live session in 56 bytes, of which 16 are its id, and the rules about its own status and deadlines.
+//! A live session in 55 bytes, of which 16 are its id, and the rules about its own status and deadlines.
 
-use super::{
-    ids::Id,
-    links::Link,
-    wheel::{Slot, UNFILED},
-};
+use super::{ids::Id, links::Link};
 use crate::{
     limits::SESSION_ROW_REFRESH_MS,
     record::{beacon::Parameters, transition::Status},
@@ -42,11 +38,10 @@ pub(super) struct Session {
     /// Record time of the row's last write, in whole seconds.
     row_s: Packed<4>,
     link: Packed<4>,
-    pub filed: Slot,
     flags: u8,
 }
 
-const _: () = assert!(size_of::<Session>() == 56);
+const _: () = assert!(size_of::<Session>() == 55);
 
 const STATUS: u8 = 0b11;
 const BUSY: u8 = 1 << 2;
@@ -57,7 +52,7 @@ const TAKEN: u8 = 1 << 6;
 
 impl Session {
     /// The room for a session that nobody has taken.
-    pub fn vacant(filed: Slot) -> Self {
+    pub fn vacant() -> Self {
         Self {
             id: Id::default(),
             epoch: Packed::new(0),
@@ -67,14 +62,13 @@ impl Session {
             idle_ms: Packed::new(0),
             row_s: Packed::new(0),
             link: Packed::new(0),
-            filed,
             flags: 0,
         }
     }
 
     pub fn new(id: Id, terms: &Terms, link: Link) -> Self {
         let flags = TAKEN | LIVE | code(Status::Online);
-        let mut session = Self { id, flags, ..Self::vacant(UNFILED) };
+        let mut session = Self { id, flags, ..Self::vacant() };
         session.set_link(link);
         session.set_terms(terms);
         session

@@ -59,11 +59,7 @@ impl Bucket {
         for item in items {
             self.carry_out(now, item);
         }
-        for session in looked_at {
-            if self.people.session(session).live() {
-                self.file(session, now.parameters);
-            }
-        }
+        self.file_blocks(&looked_at, now.parameters);
     }
 
     fn end_choices(&mut self, now: &Now<'_>) {
@@ -92,18 +88,10 @@ impl Bucket {
     fn look_at_sessions(&mut self, now: &Now<'_>, all: bool, items: &mut Vec<Item>) -> Vec<u32> {
         let mut fired = Vec::new();
         self.wheel.fire(now.clock_ms, &mut fired);
-        let mut looked_at = Vec::with_capacity(fired.len());
-        for (session, slot) in fired {
-            if self.people.session(session).filed == slot {
-                self.people.unfile(session);
-                if self.people.session(session).live() {
-                    looked_at.push(session);
-                }
-            }
-        }
-        if all {
-            looked_at = self.people.live_sessions().collect();
-        }
+        let looked_at: Vec<u32> = match all {
+            true => self.people.live_sessions().collect(),
+            false => fired.into_iter().flat_map(|block| self.people.live_among(block)).collect(),
+        };
         let mut over = Vec::new();
         for session in &looked_at {
             let one = self.people.session(*session);
