@@ -94,7 +94,7 @@ impl Bucket {
         let one = self.people.user_mut(user);
         one.set_version(if mutant::is(Mutant::VersionRestarted) { 0 } else { row.version });
         one.set_public(row.status);
-        one.see(row.last_seen_ms);
+        self.people.see(user, row.last_seen_ms);
         // What the row says holds as of its origin: up to there the fold leaves it alone.
         let ahead = row.generation == generation && row.origin > self.origin;
         let silent_below = if ahead { row.origin } else { 0 };

@@ -99,7 +99,7 @@ fn encode_user(people: &People, user: u32, clock: &LeaseClock, places: &[u64], w
     writer.text(people.user_id(user));
     writer.byte(code(one.public()) | if extra.is_some() { EXTRA } else { 0 });
     writer.unsigned(one.version());
-    writer.signed(one.last_seen_ms());
+    writer.signed(people.last_seen_ms(user));
     if let Some(extra) = extra {
         encode_extra(extra, clock, writer);
     }

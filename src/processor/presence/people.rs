@@ -37,6 +37,9 @@ pub(super) struct People {
     /// The first further session of those users that have any.
     further_of: HashMap<u32, u32, FixedState>,
     session_extras: HashMap<u32, SessionExtra, FixedState>,
+    /// When users were last seen, where that is not when the session beside them was heard: nearly always it
+    /// is, so that it need not be stored twice.
+    seen_apart: HashMap<u32, i64, FixedState>,
     live: u64,
 }
 
@@ -47,7 +50,7 @@ struct Person {
     session: Session,
 }
 
-const _: () = assert!(size_of::<Person>() == 83);
+const _: () = assert!(size_of::<Person>() == 77);
 
 #[derive(Debug, Clone, Copy)]
 struct Further {
@@ -113,6 +116,9 @@ impl People {
         if self.user(user).has_extra() {
             self.edit(user, |extra| *extra = Extra::default());
         }
+        if self.user(user).seen_apart() {
+            self.seen_apart.remove(&user);
+        }
         self.ids.drop(id);
         self.users.free(user);
     }
@@ -130,6 +136,36 @@ impl People {
     #[inline]
     pub fn user_mut(&mut self, user: u32) -> &mut User {
         &mut self.users[user].user
+    }
+
+    /// Record time of the user's latest heartbeat or goodbye while visible; 0 before the first.
+    #[inline]
+    pub fn last_seen_ms(&self, user: u32) -> i64 {
+        let Person { user: one, session } = &self.users[user];
+        match one.seen_apart() {
+            true => self.seen_apart.get(&user).copied().unwrap_or_default(),
+            false => session.beat_time_ms(),
+        }
+    }
+
+    pub fn see(&mut self, user: u32, time_ms: i64) {
+        self.set_last_seen_ms(user, self.last_seen_ms(user).max(time_ms));
+    }
+
+    /// To be called also where the session beside the user has become another one or was heard again.
+    #[inline]
+    fn set_last_seen_ms(&mut self, user: u32, time_ms: i64) {
+        let Person { user: one, session } = &mut self.users[user];
+        if !session.taken() {
+            session.set_beat_time_ms(time_ms);
+        }
+        let apart = session.beat_time_ms() != time_ms;
+        if apart {
+            self.seen_apart.insert(user, time_ms);
+        } else if one.seen_apart() {
+            self.seen_apart.remove(&user);
+        }
+        one.set_seen_apart(apart);
     }
 
     pub fn user_id(&self, user: u32) -> &str {
@@ -265,9 +301,11 @@ impl People {
         if self.user(user).has_further() { self.sessions_of(user).find(is_meant) } else { None }
     }
 
-    pub fn add_session(&mut self, user: u32, id: &str, terms: &Terms) -> u32 {
+    /// `seen`: the beat that begins the session shows its user.
+    pub fn add_session(&mut self, user: u32, id: &str, terms: &Terms, seen: bool) -> u32 {
         let (link, _) = self.links.take(Linked::lease(terms.lease_ms));
         let session = Session::new(self.ids.put(id), terms, link);
+        let last_seen_ms = self.last_seen_after(user, terms, seen);
         self.live += 1;
         let place = if self.session(user).taken() {
             let next = self.further_of.get(&user).copied().unwrap_or(NO_SESSION);
@@ -279,6 +317,7 @@ impl People {
             *self.session_mut(user) = session;
             user
         };
+        self.set_last_seen_ms(user, last_seen_ms);
         self.refile_choice(user);
         place
     }
@@ -307,24 +346,37 @@ impl People {
 
     pub fn free_session(&mut self, session: u32) {
         let (id, link) = (self.session(session).id, self.session(session).link());
+        let user = self.user_of(session);
+        let last_seen_ms = self.last_seen_ms(user);
         self.ids.drop(id);
         self.unlink(link);
         self.session_extras.remove(&session);
         *self.session_mut(session) = Session::vacant();
+        self.set_last_seen_ms(user, last_seen_ms);
         if let Some(further) = session.checked_sub(FURTHER) {
             self.further.free(further);
         }
     }
 
-    /// What a beat says of a session that goes on.
+    /// What a beat says of a session that goes on. `seen`: it shows its user.
     #[inline]
-    pub fn set_terms(&mut self, session: u32, terms: &Terms) {
+    pub fn set_terms(&mut self, session: u32, terms: &Terms, seen: bool) {
+        let user = self.user_of(session);
+        let last_seen_ms = self.last_seen_after(user, terms, seen);
         self.session_mut(session).set_terms(terms);
+        self.set_last_seen_ms(user, last_seen_ms);
         let linked = self.linked(session);
         let lease_ms = clamped(terms.lease_ms);
         if linked.lease_ms != lease_ms {
             self.relink(session, Linked { lease_ms, ..linked });
         }
+    }
+
+    /// When a user has been seen last once a beat has been taken in.
+    #[inline]
+    fn last_seen_after(&self, user: u32, terms: &Terms, seen: bool) -> i64 {
+        let before_ms = self.last_seen_ms(user);
+        if seen { before_ms.max(terms.beat_time_ms) } else { before_ms }
     }
 
     #[inline]
@@ -416,3 +468,6 @@ impl People {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

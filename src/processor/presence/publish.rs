@@ -47,7 +47,7 @@ pub(super) fn transition(
         activity: texts.and_then(|extra| extra.activity.as_deref()),
         occurred_at: origin.occurred_at_ms,
         detected_at: now.time_ms,
-        last_seen: one.last_seen_ms(),
+        last_seen: people.last_seen_ms(user),
         origin: record_origin(now, setup),
     }
     .encode();

@@ -21,7 +21,7 @@ pub(super) fn write_user(bucket: u32, people: &People, user: u32, generation: i3
         status_text: extra.and_then(|extra| extra.status_text.as_deref()),
         activity: extra.and_then(|extra| extra.activity.as_deref()),
         version: one.version(),
-        last_seen_ms: one.last_seen_ms(),
+        last_seen_ms: people.last_seen_ms(user),
         generation,
     };
     output.upsert(&PRESENCE, partition(bucket), clustering(people.user_id(user), ""), row.to_cells(), None);

@@ -131,6 +131,11 @@ impl Session {
         self.beat_time_ms.get()
     }
 
+    /// In a room that nobody has taken: when its user was last seen.
+    pub fn set_beat_time_ms(&mut self, time_ms: i64) {
+        self.beat_time_ms = Packed::new(time_ms);
+    }
+
     /// The session's own status when the lease clock says `clock_ms`.
     #[inline]
     pub fn status_at(&self, clock_ms: i64, parameters: &Parameters) -> Status {

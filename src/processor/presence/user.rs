@@ -21,11 +21,10 @@ use crate::{
 pub(super) struct User {
     pub id: Id,
     version: Packed<5>,
-    last_seen_ms: Packed<6>,
     flags: u8,
 }
 
-const _: () = assert!(size_of::<User>() == 28);
+const _: () = assert!(size_of::<User>() == 22);
 
 /// The largest version: a thousand transitions a second take seventeen years to get there.
 pub(super) const VERSION_MAX: u64 = (1 << 39) - 1;
@@ -33,10 +32,11 @@ pub(super) const VERSION_MAX: u64 = (1 << 39) - 1;
 const STATUS: u8 = 0b11;
 const EXTRA: u8 = 1 << 2;
 const FURTHER: u8 = 1 << 3;
+const SEEN_APART: u8 = 1 << 4;
 
 impl User {
     pub fn new(id: Id) -> Self {
-        Self { id, version: Packed::new(0), last_seen_ms: Packed::new(0), flags: code(Status::Offline) }
+        Self { id, version: Packed::new(0), flags: code(Status::Offline) }
     }
 
     pub fn version(&self) -> u64 {
@@ -45,18 +45,6 @@ impl User {
 
     pub fn set_version(&mut self, version: u64) {
         self.version = Packed::new(version.min(VERSION_MAX) as i64);
-    }
-
-    /// Record time of the latest heartbeat or goodbye while visible; 0 before the first.
-    pub fn last_seen_ms(&self) -> i64 {
-        self.last_seen_ms.get()
-    }
-
-    #[inline]
-    pub fn see(&mut self, time_ms: i64) {
-        if time_ms > self.last_seen_ms.get() {
-            self.last_seen_ms = Packed::new(time_ms);
-        }
     }
 
     /// The status that was announced last.
@@ -91,6 +79,17 @@ impl User {
 
     pub fn set_has_further(&mut self, further: bool) {
         self.flags = if further { self.flags | FURTHER } else { self.flags & !FURTHER };
+    }
+
+    /// Whether it was last seen at another time than the session that is stored with it was heard.
+    #[inline]
+    pub fn seen_apart(&self) -> bool {
+        self.flags & SEEN_APART != 0
+    }
+
+    #[inline]
+    pub fn set_seen_apart(&mut self, apart: bool) {
+        self.flags = if apart { self.flags | SEEN_APART } else { self.flags & !SEEN_APART };
     }
 }
 

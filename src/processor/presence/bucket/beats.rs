@@ -36,7 +36,10 @@ impl Bucket {
         let user = self.people.user_of(session);
         let one = self.people.session(session);
         let (before, held) = (one.status(), one.held());
-        self.people.set_terms(session, &terms(now, beat, self.people.lease_ms(session)));
+        // While somebody lives, offline is what an invisible user looks like.
+        let seen =
+            self.people.user(user).public() != Status::Offline && !self.people.silent(user, now.offset);
+        self.people.set_terms(session, &terms(now, beat, self.people.lease_ms(session)), seen);
         let one = self.people.session(session);
         let status = one.status_at(now.clock_ms, now.parameters);
         let stale = one.row_is_stale(now.time_ms);
@@ -58,10 +61,6 @@ impl Bucket {
             self.write_row(session, beat);
         }
         self.file(session, now.parameters);
-        // While somebody lives, offline is what an invisible user looks like.
-        if self.people.user(user).public() != Status::Offline && !self.people.silent(user, now.offset) {
-            self.people.user_mut(user).see(now.time_ms);
-        }
     }
 
     /// A session begins; above the cap the oldest goes, the one whose last beat is furthest back on the lease
@@ -78,8 +77,10 @@ impl Bucket {
             self.people.edit(user, |extra| extra.unbury(&beat.session));
         }
         let before = self.people.status(user);
-        let session =
-            self.people.add_session(user, &beat.session, &terms(now, beat, now.parameters.lease_ms));
+        let visible = self.people.choice(user) != Some(Choice::Invisible);
+        let seen = visible && !self.people.silent(user, now.offset);
+        let terms = terms(now, beat, now.parameters.lease_ms);
+        let session = self.people.add_session(user, &beat.session, &terms, seen);
         let status = self.people.session(session).status_at(now.clock_ms, now.parameters);
         self.people.session_mut(session).set_status(status);
         self.came(user, session);
@@ -88,10 +89,6 @@ impl Bucket {
         self.write_row(session, beat);
         self.file(session, now.parameters);
         self.touched(session, Cause::Heartbeat, now.time_ms, before);
-        let visible = self.people.choice(user) != Some(Choice::Invisible);
-        if visible && !self.people.silent(user, now.offset) {
-            self.people.user_mut(user).see(now.time_ms);
-        }
     }
 
     /// Notes that a session began. One that ended in the same record under the same id has rather gone on.

@@ -31,7 +31,7 @@ impl Bucket {
         self.people.session_mut(session).set_pair(end.epoch, end.counter);
         let visible = self.people.choice(user) != Some(Choice::Invisible);
         if visible && !self.people.silent(user, now.offset) {
-            self.people.user_mut(user).see(now.time_ms);
+            self.people.see(user, now.time_ms);
         }
         if end.after_ms > 0 {
             self.schedule(now, session, end.after_ms);

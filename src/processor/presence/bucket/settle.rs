@@ -87,9 +87,9 @@ impl Bucket {
             let one = self.people.user_mut(user);
             one.set_version(one.version() + 1);
             one.set_public(to);
-            if one.last_seen_ms() == 0 {
+            if self.people.last_seen_ms(user) == 0 {
                 // Never seen while visible: it shows itself now.
-                one.see(origin.occurred_at_ms.min(TIME_MS_MAX));
+                self.people.see(user, origin.occurred_at_ms.min(TIME_MS_MAX));
             }
             if output.publishing() {
                 publish::transition(&self.people, user, from, &origin, now, setup, output);

@@ -101,8 +101,8 @@ fn read_user(
     let user = bucket.people.add_user(id);
     let one = bucket.people.user_mut(user);
     one.set_version(version);
-    one.see(last_seen_ms);
     one.set_public(status(flags));
+    bucket.people.see(user, last_seen_ms);
     if flags & EXTRA != 0 {
         let extra = read_extra(reader, clock)?;
         bucket.people.edit(user, |place| *place = extra);
@@ -200,7 +200,7 @@ fn read_session(
         None
     };
     let people = &mut bucket.people;
-    let session = people.add_session(user, id, &terms);
+    let session = people.add_session(user, id, &terms, false);
     people.set_device(session, device);
     people.set_gateway(session, gateway);
     people.set_session_extra(session, SessionExtra { metadata, end });
