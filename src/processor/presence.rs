@@ -37,6 +37,7 @@ mod index;
 mod leaving;
 mod links;
 mod names;
+mod pair;
 mod people;
 mod places;
 mod publish;

@@ -158,7 +158,7 @@ fn encode_session(people: &People, session: u32, clock: &LeaseClock, places: &[u
     let end = extra.end.filter(|_| !mutant::is(Mutant::FarewellsNotInCheckpoint));
     let metadata = extra.metadata.filter(|_| !mutant::is(Mutant::MetadataNotInCheckpoint));
     let row_s = if mutant::is(Mutant::RowTimesNotInCheckpoint) { 0 } else { one.row_s() };
-    let (terms, linked) = (one.terms(people.lease_ms(session)), people.linked(session));
+    let (terms, linked) = (one.terms(people.pair(session), people.lease_ms(session)), people.linked(session));
     let flag = |on: bool, flag: u8| if on { flag } else { 0 };
     writer.text(people.session_id(session));
     writer.byte(

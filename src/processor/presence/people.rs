@@ -13,6 +13,7 @@ use super::{
     index::Index,
     links::{Linked, Links, clamped},
     names::{Name, Names},
+    pair::Pair,
     places::Places,
     session::{NO_SESSION, Session, Terms},
     user::{Extra, Extras, User},
@@ -37,6 +38,8 @@ pub(super) struct People {
     /// The first further session of those users that have any.
     further_of: HashMap<u32, u32, FixedState>,
     session_extras: HashMap<u32, SessionExtra, FixedState>,
+    /// Epoch and counter of sessions that have both large.
+    pairs_apart: HashMap<u32, (i64, i64), FixedState>,
     /// When users were last seen, where that is not when the session beside them was heard: nearly always it
     /// is, so that it need not be stored twice.
     seen_apart: HashMap<u32, i64, FixedState>,
@@ -50,7 +53,7 @@ struct Person {
     session: Session,
 }
 
-const _: () = assert!(size_of::<Person>() == 77);
+const _: () = assert!(size_of::<Person>() == 73);
 
 #[derive(Debug, Clone, Copy)]
 struct Further {
@@ -317,6 +320,7 @@ impl People {
             *self.session_mut(user) = session;
             user
         };
+        self.set_pair(place, terms.epoch, terms.counter);
         self.set_last_seen_ms(user, last_seen_ms);
         self.refile_choice(user);
         place
@@ -351,6 +355,7 @@ impl People {
         self.ids.drop(id);
         self.unlink(link);
         self.session_extras.remove(&session);
+        self.pairs_apart.remove(&session);
         *self.session_mut(session) = Session::vacant();
         self.set_last_seen_ms(user, last_seen_ms);
         if let Some(further) = session.checked_sub(FURTHER) {
@@ -364,12 +369,29 @@ impl People {
         let user = self.user_of(session);
         let last_seen_ms = self.last_seen_after(user, terms, seen);
         self.session_mut(session).set_terms(terms);
+        self.set_pair(session, terms.epoch, terms.counter);
         self.set_last_seen_ms(user, last_seen_ms);
         let linked = self.linked(session);
         let lease_ms = clamped(terms.lease_ms);
         if linked.lease_ms != lease_ms {
             self.relink(session, Linked { lease_ms, ..linked });
         }
+    }
+
+    /// Epoch and counter of what the session said last.
+    #[inline]
+    pub fn pair(&self, session: u32) -> (i64, i64) {
+        let pair = self.session(session).pair().get();
+        pair.unwrap_or_else(|| self.pairs_apart.get(&session).copied().unwrap_or_default())
+    }
+
+    #[inline]
+    pub fn set_pair(&mut self, session: u32, epoch: i64, counter: i64) {
+        let pair = Pair::new(epoch, counter);
+        if pair.is_none() {
+            self.pairs_apart.insert(session, (epoch, counter));
+        }
+        self.session_mut(session).set_pair(pair.unwrap_or(Pair::apart()));
     }
 
     /// When a user has been seen last once a beat has been taken in.

@@ -1,6 +1,6 @@
-//! A live session in 55 bytes, of which 16 are its id, and the rules about its own status and deadlines.
+//! A live session in 51 bytes, of which 16 are its id, and the rules about its own status and deadlines.
 
-use super::{ids::Id, links::Link};
+use super::{ids::Id, links::Link, pair::Pair};
 use crate::{
     limits::SESSION_ROW_REFRESH_MS,
     record::{beacon::Parameters, transition::Status},
@@ -30,8 +30,7 @@ pub(super) struct Terms {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Session {
     pub id: Id,
-    epoch: Packed<7>,
-    counter: Packed<7>,
+    pair: Pair,
     beat_clock_ms: Packed<6>,
     beat_time_ms: Packed<6>,
     idle_ms: Packed<4>,
@@ -41,7 +40,7 @@ pub(super) struct Session {
     flags: u8,
 }
 
-const _: () = assert!(size_of::<Session>() == 55);
+const _: () = assert!(size_of::<Session>() == 51);
 
 const STATUS: u8 = 0b11;
 const BUSY: u8 = 1 << 2;
@@ -55,8 +54,7 @@ impl Session {
     pub fn vacant() -> Self {
         Self {
             id: Id::default(),
-            epoch: Packed::new(0),
-            counter: Packed::new(0),
+            pair: Pair::apart(),
             beat_clock_ms: Packed::new(0),
             beat_time_ms: Packed::new(0),
             idle_ms: Packed::new(0),
@@ -74,10 +72,9 @@ impl Session {
         session
     }
 
-    /// Takes over all but the lease, which is linked.
+    /// Takes over all but the lease, which is linked, and the pair, which may have to be stored apart.
     #[inline]
     pub fn set_terms(&mut self, terms: &Terms) {
-        self.set_pair(terms.epoch, terms.counter);
         self.beat_clock_ms = Packed::new(terms.beat_clock_ms);
         self.beat_time_ms = Packed::new(terms.beat_time_ms);
         // 49 days of idling are away by any threshold that makes sense.
@@ -85,8 +82,7 @@ impl Session {
         self.set_flag(BUSY, terms.busy);
     }
 
-    pub fn terms(&self, lease_ms: i64) -> Terms {
-        let (epoch, counter) = self.pair();
+    pub fn terms(&self, (epoch, counter): (i64, i64), lease_ms: i64) -> Terms {
         Terms {
             epoch,
             counter,
@@ -114,13 +110,13 @@ impl Session {
     }
 
     #[inline]
-    pub fn pair(&self) -> (i64, i64) {
-        (self.epoch.get(), self.counter.get())
+    pub fn pair(&self) -> Pair {
+        self.pair
     }
 
-    pub fn set_pair(&mut self, epoch: i64, counter: i64) {
-        self.epoch = Packed::new(epoch);
-        self.counter = Packed::new(counter);
+    #[inline]
+    pub fn set_pair(&mut self, pair: Pair) {
+        self.pair = pair;
     }
 
     pub fn beat_clock_ms(&self) -> i64 {

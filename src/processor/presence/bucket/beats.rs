@@ -23,8 +23,7 @@ impl Bucket {
         self.brake.hear(now.clock_ms, now.parameters);
         let pair = (beat.epoch, beat.counter);
         match self.people.find_session(user, &beat.session) {
-            Some(session)
-                if pair <= self.people.session(session).pair() && !mutant::is(Mutant::OlderPairAccepted) => {}
+            Some(session) if pair <= self.people.pair(session) && !mutant::is(Mutant::OlderPairAccepted) => {}
             Some(session) => self.renew(now, session, beat),
             None if self.is_buried(user, beat) => {}
             None => self.begin(now, user, beat),

@@ -25,10 +25,10 @@ impl Bucket {
             }
             return;
         };
-        if pair <= self.people.session(session).pair() && !mutant::is(Mutant::OlderGoodbyeAccepted) {
+        if pair <= self.people.pair(session) && !mutant::is(Mutant::OlderGoodbyeAccepted) {
             return;
         }
-        self.people.session_mut(session).set_pair(end.epoch, end.counter);
+        self.people.set_pair(session, end.epoch, end.counter);
         let visible = self.people.choice(user) != Some(Choice::Invisible);
         if visible && !self.people.silent(user, now.offset) {
             self.people.see(user, now.time_ms);
@@ -53,8 +53,7 @@ impl Bucket {
 
     /// Ends a session by its own goodbye; says whether the user's status changed.
     pub(super) fn end_with_tombstone(&mut self, now: &Now<'_>, session: u32, said_ms: i64) -> bool {
-        let one = self.people.session(session);
-        let (user, pair) = (self.people.user_of(session), one.pair());
+        let (user, pair) = (self.people.user_of(session), self.people.pair(session));
         let due_ms = now.clock_ms.saturating_add(self.people.lease_ms(session));
         let changed = self.end(session, Cause::Goodbye, said_ms);
         let id: Box<str> = self.people.session_id(session).into();
@@ -68,8 +67,8 @@ impl Bucket {
         let Some(name) = self.people.name(gateway) else { return };
         let mut gone: Vec<u32> = self.people.live_sessions().collect();
         gone.retain(|session| {
-            let one = self.people.session(*session);
-            self.people.linked(*session).gateway == name && before.is_none_or(|before| one.pair().0 < before)
+            let older = |before| self.people.pair(*session).0 < before;
+            self.people.linked(*session).gateway == name && before.is_none_or(older)
         });
         let key = |session: &u32| {
             let user = self.people.user_of(*session);

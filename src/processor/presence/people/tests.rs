@@ -34,3 +34,21 @@ fn when_a_user_was_last_seen_is_known_wherever_it_is_kept() {
     people.remove_user(user);
     assert!(people.seen_apart.is_empty());
 }
+
+#[test]
+fn a_pair_is_known_wherever_it_is_kept() {
+    let mut people = People::default();
+    let user = people.add_user("u");
+    for session in ["a", "b"].map(|id| people.add_session(user, id, &terms(10), true)) {
+        assert_eq!(people.pair(session), (1, 2));
+        let large = 1_760_000_000_000;
+        for (epoch, counter) in [(large, 3), (large, large + 1), (large, large + 2), (large + 1, 0)] {
+            people.set_terms(session, &Terms { epoch, counter, ..terms(20) }, true);
+            assert_eq!(people.pair(session), (epoch, counter));
+        }
+        people.set_pair(session, large, large);
+        people.end_session(session);
+        people.free_session(session);
+    }
+    assert!(people.pairs_apart.is_empty());
+}

@@ -21,7 +21,7 @@ fn terms_are_kept_as_they_were_given() {
         busy: true,
     };
     let session = Session::new(Id::default(), &terms, u32::MAX);
-    assert_eq!(format!("{:?}", session.terms(600_000)), format!("{terms:?}"));
+    assert_eq!(format!("{:?}", session.terms((terms.epoch, terms.counter), 600_000)), format!("{terms:?}"));
     assert_eq!(session.link(), u32::MAX);
     assert!(session.live() && !session.held() && !session.has_extra());
 }
