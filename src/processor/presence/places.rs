@@ -7,20 +7,22 @@ const SEGMENT: usize = 128;
 
 #[derive(Debug)]
 pub(super) struct Places<T> {
-    segments: Vec<Vec<T>>,
+    segments: Vec<Box<[T; SEGMENT]>>,
+    /// How many places have been given out, those included that are free.
+    len: usize,
     free: Vec<u32>,
 }
 
 impl<T> Default for Places<T> {
     fn default() -> Self {
-        Self { segments: Vec::new(), free: Vec::new() }
+        Self { segments: Vec::new(), len: 0, free: Vec::new() }
     }
 }
 
-impl<T> Places<T> {
+impl<T: Copy> Places<T> {
     /// How many places there are, those included that are free.
     pub fn len(&self) -> usize {
-        self.segments.last().map_or(0, |last| (self.segments.len() - 1) * SEGMENT + last.len())
+        self.len
     }
 
     /// Puts a record into a free place, or into a new one; says which.
@@ -29,13 +31,14 @@ impl<T> Places<T> {
             self[place] = record;
             return place;
         }
-        if self.segments.last().is_none_or(|last| last.len() == SEGMENT) {
-            self.segments.push(Vec::with_capacity(SEGMENT));
+        let place = self.len as u32;
+        self.len += 1;
+        if self.len > self.segments.len() * SEGMENT {
+            // What the other places hold is of no account until they are given out.
+            self.segments.push(Box::new([record; SEGMENT]));
         }
-        if let Some(last) = self.segments.last_mut() {
-            last.push(record);
-        }
-        self.len() as u32 - 1
+        self[place] = record;
+        place
     }
 
     /// Gives a place free; what is in it can still be read until it is used again.
