@@ -1,4 +1,4 @@
-//! Where users are, by the hash of their ids: an open table that grows by a quarter, four bytes a place, so
+//! Where users are, by the hash of their ids: an open table that grows by an eighth, four bytes a place, so
 //! that it stays as small as what it holds.
 
 /// An entry that holds nothing.
@@ -48,9 +48,9 @@ impl Index {
 
     /// Adds a place that is not there yet; `hash_of` says the hash of what is in a place.
     pub fn insert(&mut self, hash: u32, place: u32, hash_of: impl Fn(u32) -> u32) {
-        if (self.len + 1) * 5 > self.entries.len() * 4 {
+        if (self.len + 1) * 8 > self.entries.len() * 7 {
             let places: Vec<u32> = self.iter().collect();
-            let entries = (self.entries.len() + self.entries.len() / 4).max(ENTRIES_MIN);
+            let entries = (self.entries.len() + self.entries.len() / 8).max(ENTRIES_MIN);
             self.entries = Vec::new();
             self.entries.reserve_exact(entries);
             self.entries.resize(entries, EMPTY);
