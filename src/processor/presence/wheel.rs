@@ -60,8 +60,8 @@ impl Wheel {
         self.slots[slot].push(block);
     }
 
-    /// Moves the blocks that may be due at `clock_ms` to `fired`, each as the numbers of its sessions, be they
-    /// in use or not.
+    /// Moves the blocks that may be due at `clock_ms` to `fired`, each as the numbers of its sessions, be
+    /// they in use or not.
     pub fn fire(&mut self, clock_ms: i64, fired: &mut Vec<Range<u32>>) {
         let last = tick_of(clock_ms).max(self.tick);
         // Nothing is filed beyond the horizon, so that one turn of the wheel is always enough.
