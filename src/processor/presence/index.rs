@@ -16,6 +16,13 @@ pub(super) struct Index {
 }
 
 impl Index {
+    /// An empty table that holds so many places before it grows.
+    pub fn with_room_for(places: usize) -> Self {
+        let mut index = Self::default();
+        index.make_entries((places * 8).div_ceil(7));
+        index
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }
@@ -24,6 +31,11 @@ impl Index {
     pub fn iter(&self) -> impl Iterator<Item = u32> {
         let places = self.entries.iter().filter(|entry| **entry != EMPTY);
         places.map(|entry| entry & self.place_mask())
+    }
+
+    #[cfg(test)]
+    pub fn entries(&self) -> usize {
+        self.entries.len()
     }
 
     /// The place with this hash that `is_meant`.
@@ -50,11 +62,7 @@ impl Index {
     pub fn insert(&mut self, hash: u32, place: u32, hash_of: impl Fn(u32) -> u32) {
         if (self.len + 1) * 8 > self.entries.len() * 7 {
             let places: Vec<u32> = self.iter().collect();
-            let entries = (self.entries.len() + self.entries.len() / 8).max(ENTRIES_MIN);
-            self.entries = Vec::new();
-            self.entries.reserve_exact(entries);
-            self.entries.resize(entries, EMPTY);
-            self.place_bits = usize::BITS - entries.leading_zeros();
+            self.make_entries(self.entries.len() + self.entries.len() / 8);
             places.into_iter().for_each(|place| self.put(hash_of(place), place));
         }
         debug_assert!((place as usize) < self.entries.len(), "places are given out anew");
@@ -95,6 +103,14 @@ impl Index {
                 }
             }
         }
+    }
+
+    fn make_entries(&mut self, entries: usize) {
+        let entries = entries.max(ENTRIES_MIN);
+        self.entries = Vec::new();
+        self.entries.reserve_exact(entries);
+        self.entries.resize(entries, EMPTY);
+        self.place_bits = usize::BITS - entries.leading_zeros();
     }
 
     fn put(&mut self, hash: u32, place: u32) {

@@ -90,6 +90,11 @@ pub(super) fn user_hash(user: &str) -> u32 {
 }
 
 impl People {
+    /// Nobody yet, with an index that has room for so many users.
+    pub fn with_room_for(users: usize) -> Self {
+        Self { by_id: Index::with_room_for(users), ..Self::default() }
+    }
+
     /// Users in memory, and live sessions.
     pub fn counts(&self) -> (u64, u64) {
         (self.by_id.len() as u64, self.live)

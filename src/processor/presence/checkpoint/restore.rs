@@ -15,7 +15,7 @@ use crate::{
         brake::Brake,
         bucket::Bucket,
         clock::LeaseClock,
-        people::{ScheduledEnd, SessionExtra},
+        people::{People, ScheduledEnd, SessionExtra},
         session::{TIME_MS_MAX, Terms},
         user::{Extra, Origin, Pending, Tombstone, VERSION_MAX},
     },
@@ -49,8 +49,9 @@ pub(super) fn restore(
         bucket.brake = brake;
     }
     let names = read_names(&mut reader)?;
-    let mut last = "";
-    for _ in 0..reader.count()? {
+    let (users, mut last) = (reader.count()?, "");
+    bucket.people = People::with_room_for(users);
+    for _ in 0..users {
         let id = read_id(&mut reader, last)?;
         last = id;
         if bucket_of(id.as_bytes(), buckets) != number {

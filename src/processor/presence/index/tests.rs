@@ -54,3 +54,16 @@ fn an_entry_is_hardly_ever_looked_at_for_nothing() {
     }
     assert!(looked_at.get() < 10_500, "{}", looked_at.get());
 }
+
+#[test]
+fn a_table_with_room_grows_only_beyond_it() {
+    for places in [0, 1, 13, 14, 15, 1_000, 4_001] {
+        let mut index = Index::with_room_for(places);
+        let entries = index.entries();
+        (0..places as u32).for_each(|place| index.insert(place << 7, place, |place| place << 7));
+        assert_eq!(index.entries(), entries, "{places} places");
+        (0..places as u32)
+            .for_each(|place| assert_eq!(index.find(place << 7, |it| it == place), Some(place)));
+    }
+    assert!(Index::with_room_for(7_000).entries() <= 8_000);
+}
