@@ -13,6 +13,8 @@ use crate::{
 
 const USERS: u64 = 200_000;
 const TRANSITIONS: &str = "presence";
+/// Rounds that do not count: until the servers' compilers have settled.
+const WARM_UP: usize = 3;
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut deployment = suite.deployment("masses", "")?;
@@ -26,9 +28,9 @@ pub fn run(suite: &Suite) -> Result<()> {
     let echo = Echo::start(&kafka, partitions, |_| OUTPUTS.len())?;
     let sender = Sender::new(&kafka, 5)?;
     let (mut joins, mut leaves) = (Vec::new(), Vec::new());
-    for round in 0..=suite.rounds() as u64 {
+    for round in 0..WARM_UP + suite.rounds() {
         // Users that were never seen: each is looked for in the store.
-        let load = Load::new(users, round * USERS);
+        let load = Load::new(users, round as u64 * USERS);
         let at_once = |input: &str, output: &str, value: &dyn Fn(u64) -> String| -> Result<f64> {
             let watch = Watch::start(&kafka, output, partitions)?;
             let begun = Instant::now();
@@ -50,8 +52,7 @@ pub fn run(suite: &Suite) -> Result<()> {
         eprintln!(
             "  round {round}: join {joined:.0}/s, leave {left:.0}/s; echo {bare:.0}/s, {bare_leave:.0}/s"
         );
-        // The first one warms up.
-        if round > 0 {
+        if round >= WARM_UP {
             joins.push((joined, bare));
             leaves.push((left, bare_leave));
         }

@@ -39,6 +39,8 @@ const SINGLES_IN_FLIGHT: [usize; 5] = [64, 128, 256, 512, 1_024];
 /// Rows that a bare loop of single inserts writes per round, and while its best setting is looked for.
 const SINGLES: u64 = 100_000;
 const TRIED: u64 = 30_000;
+/// Rounds that do not count: until the servers' compilers have settled.
+const WARM_UP: usize = 4;
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut left = Vec::new();
@@ -123,7 +125,7 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
     let sends = suite.scaled(entries, 10 * chat.size) / chat.size;
     let (mut number, mut in_flight) = (0, SINGLES_IN_FLIGHT[0]);
     let (mut cpu, mut speed, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..=suite.rounds() {
+    for round in 0..WARM_UP + suite.rounds() {
         let written = write(&timeline, &chat, &sender, &mut number, sends, [broker, cql])?;
         let before = proc::own_cpu_s()? + proc::cpu_s(cql)?;
         batched.batches(&written.batches, IN_FLIGHT)?;
@@ -140,12 +142,11 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
             written.commits[1],
             written.seconds
         );
-        if round == 0 {
-            if with_singles {
+        if round < WARM_UP {
+            if with_singles && round + 1 == WARM_UP {
                 let tried = suite.scaled(TRIED, 3_000) as usize;
                 in_flight = best(&mut single, first_rows(&written.batches, tried))?;
             }
-            // It warms up both servers and both clients.
             continue;
         }
         cpu.push((us(bare_s), us(written.cpu_s)));
@@ -155,7 +156,7 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
             let (rows, seconds) = single.singles(some, in_flight)?;
             speed.push((written.rows as f64 / written.seconds, rows as f64 / seconds));
         }
-        suite.note_if_last(round, || {
+        suite.note_if_last(round + 1 - WARM_UP, || {
             format!(
                 "{name}: {:.0} rows/s, {:.1} rows a batch, {:.0} + {:.0} commits/s of conversations and inboxes, \
                  {:.0} entries a commit",
