@@ -2,8 +2,8 @@
 //! database and one look at it then serve many records.
 //!
 //! A batch has a version, the time of all its records and the offset of the first; then each record's key,
-//! value and headers. It is stored under the offset of its last record, so that the first batch from an offset
-//! on is the one that holds it.
+//! value and headers. It is stored under the offset of its last record, so that the first batch from an
+//! offset on is the one that holds it.
 
 use bytes::Bytes;
 

@@ -91,8 +91,8 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// What is queued, of each lane at least one piece of work and at most a group commit's bytes; `None` once
-    /// the queue is closed and empty.
+    /// What is queued, of each lane at least one piece of work and at most a group commit's bytes; `None`
+    /// once the queue is closed and empty.
     pub fn take(&self) -> Option<Vec<T>> {
         let state = self.lock();
         let mut state = self

@@ -46,8 +46,8 @@ pub(super) struct Spaces {
 
 impl Spaces {
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        // One thread flushes and compacts: with several, the first one hands compactions on to the others, and
-        // does nothing else while they are busy.
+        // One thread flushes and compacts: with several, the first one hands compactions on to the others,
+        // and does nothing else while they are busy.
         let database =
             Database::builder(path).worker_threads(1).max_journaling_size(JOURNALS_BYTES_MAX).open()?;
         let space = |name: &str| database.keyspace(name, options);

@@ -1,8 +1,9 @@
 //! An inbox: a page of entries, how far retention has let go, and how many entries are unread.
 //!
 //! The head, the read cursor and the recipient's windows are read first; then where entries begin, unless the
-//! page begins there, and, beside that, the page; then the bodies that entries do not carry themselves. Whoever asks for what retention has
-//! let go, or what is in a window that began meanwhile, waits for another read.
+//! page begins there, and, beside that, the page; then the bodies that entries do not carry themselves.
+//! Whoever asks for what retention has let go, or what is in a window that began meanwhile, waits for another
+//! read.
 
 use futures_util::try_join;
 use serde::{Deserialize, Serialize};
