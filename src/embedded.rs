@@ -1,10 +1,10 @@
 //! The embedded log and store: durable on disk, in one process, no server.
 //!
 //! # The way of a write
-//! Appends, transactions and row batches are queued, bounded in bytes. One writer takes what is queued,
-//! carries it out in order as one atomic batch of the database below, syncs it once, and answers all. So
-//! nothing is acknowledged, or visible, before it is on disk, and a `kill -9` leaves every piece of work
-//! whole or absent. Readers use snapshots and wait for nobody.
+//! Appends, transactions and row batches are queued, bounded in bytes, those of clients and of engines apart.
+//! One writer takes of both, carries it out as one atomic batch of the database below, syncs it once, and
+//! answers all. So nothing is acknowledged, or visible, before it is on disk, and a `kill -9` leaves every
+//! piece of work whole or absent. Readers use snapshots and wait for nobody.
 //!
 //! # What it is not
 //! Not a broker: a consumer group has one member, and whoever joins last is it. Not for two processes: the

@@ -1,7 +1,7 @@
 //! The one writer: takes what is queued, carries it out in order, syncs once, answers all.
 //!
-//! Everything that must be in order goes through here, joins and new producers included: once a join is
-//! answered, no transaction of an earlier assignment can commit.
+//! Everything that must be in order goes through here, and through one lane of the queue, joins and new
+//! producers included: once a join is answered, no transaction of an earlier assignment can commit.
 
 use std::{collections::BTreeSet, sync::Arc};
 
