@@ -136,14 +136,14 @@ impl<F: Fold> Engine<F> {
 
     /// How old a batch may become. Behind, nobody has it sooner by small transactions, and large ones cost
     /// less: each has its round trips and markers, and rows of more records share a write and overwrite each
-    /// other before they are sent. So the longer the log has been ahead, the larger they are.
+    /// other before they are sent. So it may become as old as the log has been ahead already, up to a limit.
     pub(super) fn batch_age_ms(&self) -> i64 {
         let Pace { quiet_commit_ms, behind_commit_ms, .. } = self.config.pace;
         if self.now.boot_ms >= self.behind_until_ms {
             return quiet_commit_ms;
         }
         let behind_ms = self.now.boot_ms - self.behind_since_ms;
-        (behind_ms / 2).min(behind_commit_ms).max(quiet_commit_ms)
+        behind_ms.min(behind_commit_ms).max(quiet_commit_ms)
     }
 
     /// A batch that somebody waits for is due at once while records arrive as they are written.
@@ -157,8 +157,8 @@ impl<F: Fold> Engine<F> {
             || self.tasks.values().any(|task| {
                 task.is_urgent()
                     && (self.now.boot_ms >= self.behind_until_ms
-                        || task.open_bytes() >= bytes_max / 2
-                        || task.open.output.rows.len() >= PART_ROWS_MAX / 2)
+                        || task.open_bytes() >= bytes_max / 4 * 3
+                        || task.open.output.rows.len() >= PART_ROWS_MAX / 4 * 3)
             })
     }
 

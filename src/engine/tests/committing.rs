@@ -95,11 +95,11 @@ fn behind_batches_are_not_closed_for_every_record_that_somebody_waits_for() {
 }
 
 #[test]
-fn the_longer_the_log_has_been_ahead_the_older_a_batch_may_become_up_to_one_second() {
+fn behind_a_batch_may_become_as_old_as_the_log_has_been_ahead_up_to_one_second() {
     let mut stage = Stage::live(0, 0);
     let (_, fetch) = stage.fetch();
     let nobody_waits_for = vec!["again"; POLL_RECORDS_MAX / 8];
-    let (mut closed_ms, mut from) = (Vec::new(), 0);
+    let (mut closed_ms, mut from) = (vec![stage.now.boot_ms], 0);
     for _ in 0..200 {
         stage.records(fetch, from, &nobody_waits_for);
         from += nobody_waits_for.len() as i64;
@@ -110,9 +110,9 @@ fn the_longer_the_log_has_been_ahead_the_older_a_batch_may_become_up_to_one_seco
         stage.pass(25);
     }
     let apart_ms: Vec<_> = closed_ms.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(apart_ms.is_sorted(), "{apart_ms:?}");
     assert!((250..=300).contains(&apart_ms[0]), "{apart_ms:?}");
-    assert!(apart_ms.last().is_some_and(|ms| (1_000..=1_050).contains(ms)), "{apart_ms:?}");
+    assert!(apart_ms[1..].iter().all(|ms| (1_000..=1_050).contains(ms)), "{apart_ms:?}");
+    assert!(apart_ms.len() >= 4, "{apart_ms:?}");
 }
 
 #[test]
