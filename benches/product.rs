@@ -185,13 +185,16 @@ pub struct CaughtUp {
     /// Records between the first commit that was seen and the end.
     pub records: f64,
     pub seconds: f64,
-    /// Of those records, until their rows were stored too.
+    /// All records of the backlog.
+    pub all_records: f64,
+    /// Of all records, until their rows were stored too.
     pub cpu: Cpu,
     pub rss_bytes: u64,
 }
 
 /// Lets a paused worker go on, and watches it until it has committed all up to `until` and stored its rows.
-/// What it does before its first commit is no part of it.
+/// The time before its first commit is no part of it. Core time counts from the beginning and for all records,
+/// since the rows of the first commit are written after it.
 pub fn catch_up(
     deployment: &Deployment,
     worker: usize,
@@ -200,17 +203,19 @@ pub fn catch_up(
 ) -> Result<CaughtUp> {
     let group = Group::new(&deployment.kafka, &deployment.group, until.len() as u32)?;
     let resume = || deployment.workers[worker].signal(Signal::CONT);
-    let followed = follow(&group, until, resume, || processes.cpu())?;
+    let before = processes.cpu()?;
+    let Followed { records, all_records, seconds, .. } = follow(&group, until, resume, || Ok(()))?;
     let rss_bytes = proc::rss_bytes(processes.worker)?;
     wait_stored(&deployment.workers[worker].address)?;
-    let cpu = processes.cpu()?.since(&followed.cpu);
-    Ok(CaughtUp { records: followed.records, seconds: followed.seconds, cpu, rss_bytes })
+    let cpu = processes.cpu()?.since(&before);
+    Ok(CaughtUp { records, seconds, all_records, cpu, rss_bytes })
 }
 
 /// What was seen of a group that caught up.
 pub struct Followed<C> {
     /// Records between the first commit that was seen and the end.
     pub records: f64,
+    pub all_records: f64,
     pub seconds: f64,
     /// Core time so far, at that first commit.
     pub cpu: C,
@@ -236,7 +241,9 @@ pub fn follow<C>(
         }
         if committed >= total {
             let (at, from, cpu) = first.context("a first commit")?;
-            return Ok(Followed { records: (total - from) as f64, seconds: at.elapsed().as_secs_f64(), cpu });
+            let seconds = at.elapsed().as_secs_f64();
+            let (records, all_records) = ((total - from) as f64, (total - before) as f64);
+            return Ok(Followed { records, all_records, seconds, cpu });
         }
         ensure!(begun.elapsed() < CATCH_UP_LIMIT, "the group is at {committed} of {total}");
         thread::sleep(LOOK_EVERY);

@@ -116,9 +116,9 @@ pub fn run(suite: &Suite) -> Result<()> {
         let us = |seconds: f64, records: f64| seconds * 1e6 / records;
         rounds.singles.push((worker.records / worker.seconds, poll.per_second()));
         let bare_records = batch.records as f64;
-        rounds.workers.push((us(worker.cpu.worker_s, worker.records), us(batch.own_cpu_s, bare_records)));
+        rounds.workers.push((us(worker.cpu.worker_s, worker.all_records), us(batch.own_cpu_s, bare_records)));
         let bare_all = batch.own_cpu_s + batch.broker_cpu_s;
-        rounds.all.push((us(worker.cpu.all_s(), worker.records), us(bare_all, bare_records)));
+        rounds.all.push((us(worker.cpu.all_s(), worker.all_records), us(bare_all, bare_records)));
         rounds.rss.push(worker.rss_bytes as f64 / 1e6);
         let cpu = worker.cpu;
         eprintln!(
@@ -222,7 +222,7 @@ impl Peers {
         worker: &CaughtUp,
         rounds: &mut Rounds,
     ) -> Result<()> {
-        let per_core_s = worker.records / (worker.cpu.worker_s + worker.cpu.broker_s);
+        let per_core_s = worker.all_records / (worker.cpu.worker_s + worker.cpu.broker_s);
         let sessions = world.backlog.load.sessions;
         if self.redis {
             let expired = Redis::start()?.expire(sessions, suite.scaled(REDIS_BEATS, 100_000))?;

@@ -31,7 +31,7 @@ const WARM_UP_S: u64 = 2;
 /// Messages to every group before the first that is looked for.
 const WARM_UP_WAVES: u64 = 60;
 /// A pause between two looks at everything that is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LIMIT: Duration = Duration::from_secs(60);
 /// Until what was just sent is on its way to the store.
 const SETTLE: Duration = Duration::from_secs(3);
