@@ -1,6 +1,7 @@
 //! What outlives a server that is killed, stopped or frozen.
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -124,7 +125,7 @@ impl Database {
         let change = Change::Upsert([Value::BigInt(number.into())].into());
         let clustering = [Value::text(&name(number))].into();
         let statement = Statement { clustering, change, timestamp_us: 1, ttl_s: None };
-        let batch = WriteBatch { table: &OWNERS, partition: partition(), statements: vec![statement] };
+        let batch = WriteBatch::new(&OWNERS, partition(), vec![statement]);
         self.runtime.block_on(self.client.write(batch))
     }
 
@@ -149,7 +150,7 @@ impl Database {
     }
 }
 
-fn partition() -> Box<[Value]> {
+fn partition() -> Arc<[Value]> {
     [Value::text("heartbeats"), Value::Int(0)].into()
 }
 

@@ -1,5 +1,7 @@
 //! What folding records brings about: rows to write and records to publish, each stamped with what caused it.
 
+use std::sync::Arc;
+
 use crate::{
     log::{Offset, OutRecord},
     mutant::{self, Mutant},
@@ -11,8 +13,10 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowWrite {
     pub table: &'static Table,
-    pub partition: Box<[Value]>,
+    pub partition: Arc<[Value]>,
     pub statement: Statement,
+    /// Of the statement.
+    pub size_bytes: usize,
 }
 
 /// A row that is to be written again, so that its time to live begins anew or because cells changed of which
@@ -21,7 +25,7 @@ pub struct RowWrite {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refresh {
     pub table: &'static Table,
-    pub partition: Box<[Value]>,
+    pub partition: Arc<[Value]>,
     pub clustering: Box<[Value]>,
     /// The row's cells as the fold has them, null where it has only their hash; `None`: as they are.
     pub cells: Option<Box<[Value]>>,
@@ -103,7 +107,7 @@ impl Output {
     pub fn upsert(
         &mut self,
         table: &'static Table,
-        partition: Box<[Value]>,
+        partition: Arc<[Value]>,
         clustering: Box<[Value]>,
         cells: Box<[Value]>,
         ttl_s: Option<u32>,
@@ -118,7 +122,7 @@ impl Output {
     pub fn append(
         &mut self,
         table: &'static Table,
-        partition: Box<[Value]>,
+        partition: Arc<[Value]>,
         clustering: Box<[Value]>,
         cells: Box<[Value]>,
         lifetime: Lifetime,
@@ -140,7 +144,7 @@ impl Output {
         &mut self,
         offset: Offset,
         table: &'static Table,
-        partition: Box<[Value]>,
+        partition: Arc<[Value]>,
         clustering: Box<[Value]>,
         change: Change,
     ) {
@@ -149,7 +153,7 @@ impl Output {
     }
 
     /// Deletes a row.
-    pub fn delete(&mut self, table: &'static Table, partition: Box<[Value]>, clustering: Box<[Value]>) {
+    pub fn delete(&mut self, table: &'static Table, partition: Arc<[Value]>, clustering: Box<[Value]>) {
         let timestamp_us = self.timestamp_us();
         self.push(
             table,
@@ -162,7 +166,7 @@ impl Output {
     pub fn refresh(
         &mut self,
         table: &'static Table,
-        partition: Box<[Value]>,
+        partition: Arc<[Value]>,
         clustering: Box<[Value]>,
         hash: u64,
         ttl_s: u32,
@@ -175,7 +179,7 @@ impl Output {
     pub fn rewrite(
         &mut self,
         table: &'static Table,
-        partition: Box<[Value]>,
+        partition: Arc<[Value]>,
         clustering: Box<[Value]>,
         cells: Box<[Value]>,
         hash: u64,
@@ -187,7 +191,7 @@ impl Output {
     fn push_refresh(
         &mut self,
         table: &'static Table,
-        partition: Box<[Value]>,
+        partition: Arc<[Value]>,
         clustering: Box<[Value]>,
         cells: Option<Box<[Value]>>,
         hash: u64,
@@ -206,8 +210,9 @@ impl Output {
         });
     }
 
-    fn push(&mut self, table: &'static Table, partition: Box<[Value]>, statement: Statement) {
-        self.row_bytes += statement.size_bytes();
-        self.rows.push(RowWrite { table, partition, statement });
+    fn push(&mut self, table: &'static Table, partition: Arc<[Value]>, statement: Statement) {
+        let size_bytes = statement.size_bytes();
+        self.row_bytes += size_bytes;
+        self.rows.push(RowWrite { table, partition, statement, size_bytes });
     }
 }

@@ -18,8 +18,9 @@ use crate::{
 pub struct WriteBatch {
     pub table: &'static Table,
     /// One value per partition column.
-    pub partition: Box<[Value]>,
+    pub partition: Arc<[Value]>,
     pub statements: Vec<Statement>,
+    size_bytes: usize,
 }
 
 /// One row's change, with a timestamp of its own.
@@ -43,12 +44,27 @@ pub enum Change {
 }
 
 impl WriteBatch {
+    #[must_use]
+    pub fn new(table: &'static Table, partition: Arc<[Value]>, statements: Vec<Statement>) -> Self {
+        let size_bytes = statements.iter().map(Statement::size_bytes).sum();
+        Self::sized(table, partition, statements, size_bytes)
+    }
+
+    /// The same where the size of all statements is known.
+    pub(crate) fn sized(
+        table: &'static Table,
+        partition: Arc<[Value]>,
+        statements: Vec<Statement>,
+        size_bytes: usize,
+    ) -> Self {
+        let size_bytes = size_bytes + partition.iter().map(Value::size_bytes).sum::<usize>();
+        Self { table, partition, statements, size_bytes }
+    }
+
     /// Bytes that the batch's values take, an estimate of its size on the wire.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        let values = |values: &[Value]| values.iter().map(Value::size_bytes).sum::<usize>();
-        let statements: usize = self.statements.iter().map(Statement::size_bytes).sum();
-        values(&self.partition) + statements
+        self.size_bytes
     }
 }
 
@@ -70,7 +86,7 @@ impl Statement {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
     pub table: &'static Table,
-    pub partition: Box<[Value]>,
+    pub partition: Arc<[Value]>,
     pub select: Select,
 }
 

@@ -2,6 +2,8 @@
 //! the CQL files under `schemas/table/`. One table a file below; each says its key, clustering, lifetime,
 //! writer and readers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::topology::ProcessorKind;
@@ -108,7 +110,8 @@ pub enum Value {
     Null,
     Int(i32),
     BigInt(i64),
-    Text(Box<str>),
+    /// Shared, since rows of one record have texts in common.
+    Text(Arc<str>),
     Blob(Bytes),
     Boolean(bool),
 }

@@ -215,7 +215,7 @@ fn decision(
         timestamp_us: next.decided_ms * 1_000,
         ttl_s: None,
     };
-    WriteBatch { table: &PROGRESS, partition: progress_key(topic, partition), statements: vec![statement] }
+    WriteBatch::new(&PROGRESS, progress_key(topic, partition), vec![statement])
 }
 
 fn confirmed() -> Result<bool, CliError> {

@@ -95,7 +95,7 @@ impl Fixture {
     }
 
     fn try_write(&self, table: &'static Table, statements: Vec<Statement>) -> Result<(), StoreError> {
-        let batch = WriteBatch { table, partition: bucket(), statements };
+        let batch = WriteBatch::new(table, bucket(), statements);
         self.runtime.block_on(self.cql.write(&batch))
     }
 
@@ -118,7 +118,7 @@ impl Drop for Fixture {
     }
 }
 
-fn bucket() -> Box<[Value]> {
+fn bucket() -> Arc<[Value]> {
     [Value::Int(7)].into()
 }
 
@@ -165,7 +165,7 @@ fn every_command_is_answered_once_and_wakes_the_engine() {
     let mut store = CqlStore::new(fixture.cql.clone(), fixture.runtime.handle().clone(), waker);
     for request in 0..300 {
         let statements = vec![upsert("alice", request as i64, 1, 1)];
-        let batch = WriteBatch { table: &ENTRIES, partition: bucket(), statements };
+        let batch = WriteBatch::new(&ENTRIES, bucket(), statements);
         store.submit(StoreCommand::Write { request, batch: batch.into() });
     }
     let query = Query { table: &ENTRIES, partition: bucket(), select: Select::Statics };
@@ -173,7 +173,7 @@ fn every_command_is_answered_once_and_wakes_the_engine() {
     // A table that was never created.
     let query = Query { table: &PRESENCE, partition: bucket(), select: everything() };
     store.submit(StoreCommand::Read { request: 301, query });
-    let batch = WriteBatch { table: &ENTRIES, partition: bucket(), statements: vec![] };
+    let batch = WriteBatch::new(&ENTRIES, bucket(), vec![]);
     store.submit(StoreCommand::Write { request: 302, batch: batch.into() });
 
     let mut answered = HashSet::new();

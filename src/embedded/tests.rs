@@ -223,7 +223,7 @@ fn a_table_may_gain_columns_at_its_end_and_change_in_no_other_way() {
         stage: Stage::First,
         writing: Writing::InPlace,
     };
-    let partition = || Box::from([Value::Int(1)]);
+    let partition = || Arc::from([Value::Int(1)]);
     let statement = |cells: Box<[Value]>| Statement {
         clustering: Box::default(),
         change: Change::Upsert(cells),
@@ -232,7 +232,7 @@ fn a_table_may_gain_columns_at_its_end_and_change_in_no_other_way() {
     };
     let test = TestDatabase::new();
     let statements = vec![statement(Box::from([Value::Int(7)]))];
-    test.write(WriteBatch { table: &NARROW, partition: partition(), statements }).expect("written");
+    test.write(WriteBatch::new(&NARROW, partition(), statements)).expect("written");
     let test = test.reopened();
     let query = |table| Query { table, partition: partition(), select: Select::Keys(vec![Box::default()]) };
     let rows = test.read(&query(&WIDE)).expect("a wider table");
@@ -350,13 +350,13 @@ fn owners_batch(n: i64) -> WriteBatch {
         timestamp_us: n,
         ttl_s: None,
     };
-    let partition = Box::from([Value::text("heartbeats"), Value::Int(0)]);
-    WriteBatch { table: &OWNERS, partition, statements: vec![statement("a"), statement("b")] }
+    let partition = Arc::from([Value::text("heartbeats"), Value::Int(0)]);
+    WriteBatch::new(&OWNERS, partition, vec![statement("a"), statement("b")])
 }
 
 /// What the rows of [`owners_batch`] say.
 fn owners(test: &TestDatabase) -> Vec<i64> {
-    let partition = Box::from([Value::text("heartbeats"), Value::Int(0)]);
+    let partition = Arc::from([Value::text("heartbeats"), Value::Int(0)]);
     let select = Select::Slice { prefix: Box::default(), after: None, descending: false, limit: 10 };
     let rows = test.read(&Query { table: &OWNERS, partition, select }).expect("rows");
     rows.iter().filter_map(|row| row.cells[0].as_big_int()).collect()

@@ -99,11 +99,7 @@ impl<F: Fold> Engine<F> {
     ) {
         match F::refreshed(refresh, row) {
             Refreshed::Write(statement) => {
-                let write = WriteBatch {
-                    table: refresh.table,
-                    partition: refresh.partition.clone(),
-                    statements: vec![statement],
-                };
+                let write = WriteBatch::new(refresh.table, refresh.partition.clone(), vec![statement]);
                 self.write(partition, Question::Rows { batch, stage: REFRESHED }, write);
             }
             Refreshed::Skip => self.acknowledge(partition, batch, REFRESHED),

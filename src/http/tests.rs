@@ -103,7 +103,7 @@ impl Server {
         let cells = table.cells.iter().map(|column| cell(column.name)).collect();
         let change = Change::Upsert(cells);
         let statement = Statement { clustering: clustering.into(), change, timestamp_us: 0, ttl_s: None };
-        self.store.put(WriteBatch { table, partition: partition.into(), statements: vec![statement] });
+        self.store.put(WriteBatch::new(table, partition.into(), vec![statement]));
     }
 
     fn write_user(&self, user: &str, status: &str, version: i64) {

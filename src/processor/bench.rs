@@ -115,8 +115,8 @@ impl<F: Fold> Bench<F> {
     pub fn store_stages(&mut self, stages: &[Stage]) {
         for (batch, rows) in &mut self.unwritten {
             let written = rows.extract_if(.., |row| stages.contains(&row.table.stage));
-            for RowWrite { table, partition, statement } in written {
-                self.store.apply(0, WriteBatch { table, partition, statements: vec![statement] });
+            for RowWrite { table, partition, statement, .. } in written {
+                self.store.apply(0, WriteBatch::new(table, partition, vec![statement]));
             }
             if rows.is_empty() {
                 self.fold.acknowledged(*batch);

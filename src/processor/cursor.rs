@@ -113,7 +113,12 @@ impl Fold for Cursor {
             let size_bytes = user.len() + conversation.len() + size_of::<i64>();
             let row = row.filter(|_| !mutant::is(Mutant::CursorRowIgnored));
             let position = row.map_or(0, |row| row.position);
-            self.positions.insert((user.clone(), conversation.clone()), position, size_bytes, self.batch);
+            self.positions.insert(
+                (Box::from(&**user), Box::from(&**conversation)),
+                position,
+                size_bytes,
+                self.batch,
+            );
         }
         Ok(())
     }

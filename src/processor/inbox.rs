@@ -23,6 +23,7 @@ use crate::{
         posted::{Delivery, InboxWriter, Posted, decode_deliveries},
     },
     store::{Query, Row},
+    table::{Value, inbox::EntryRow},
     topology::{ProcessorKind, Topic},
 };
 use bucket::{Bucket, Numbered};
@@ -194,6 +195,7 @@ impl Inbox {
         let mut touched = BTreeSet::new();
         let arrival = Arrival { record, inbox_s: self.setup.retention.inbox_s };
         for (Delivery { posted, .. }, placed) in deliveries.iter().zip(placed) {
+            let message = Message::new(posted);
             let mut first = true;
             for Placed { bucket: number, recipient } in placed {
                 let Some(bucket) = self.buckets.get_mut(number, self.batch) else { continue };
@@ -201,7 +203,7 @@ impl Inbox {
                     continue;
                 }
                 touched.insert(*number);
-                let Numbered { seq, new } = bucket.add(*number, &arrival, posted, recipient, output);
+                let Numbered { seq, new } = bucket.add(*number, &arrival, &message, recipient, output);
                 self.held_back_bytes += new;
                 if mutant::is(Mutant::OriginBeforeTheRest) {
                     bucket.row.origin = output.origin();
@@ -245,6 +247,30 @@ impl Inbox {
 struct Arrival<'a> {
     record: &'a RecordRef<'a>,
     inbox_s: u32,
+}
+
+/// What a message's entries have in common.
+struct Message<'a> {
+    sender: &'a str,
+    /// Of one of them, whatever its count of others' entries.
+    cells: Box<[Value]>,
+}
+
+impl<'a> Message<'a> {
+    fn new(posted: &'a Posted<'_>) -> Self {
+        let row = EntryRow {
+            conversation: &posted.conversation,
+            conversation_seq: posted.seq,
+            sender: &posted.sender,
+            client_id: &posted.client_id,
+            session: posted.session.as_deref(),
+            sent_at_ms: posted.sent_at,
+            accepted_at_ms: posted.accepted_at,
+            body: inline_body(posted),
+            foreign_count: 0,
+        };
+        Self { sender: &posted.sender, cells: row.to_cells() }
+    }
 }
 
 /// The body that an entry carries itself.

@@ -92,7 +92,7 @@ fn permanent(request: RequestId, message: String) -> StoreEvent {
 }
 
 fn check_batch(batch: &WriteBatch) -> Result<(), String> {
-    let WriteBatch { table, partition, statements } = batch;
+    let WriteBatch { table, partition, statements, .. } = batch;
     check_key(table, "partition key", table.partition, partition, true)?;
     if batch.size_bytes() > MUTATION_BYTES_MAX {
         return Err(format!("{}: a batch of {} bytes is too large", table.name, batch.size_bytes()));

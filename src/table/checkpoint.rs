@@ -7,6 +7,8 @@
 //! * Writer: the owner of the bucket's `heartbeats` partition, after the rows below the origin are
 //!   acknowledged. Reader: the next owner.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use super::{Column, Kind, Stage, Table, Value, Writing, column};
@@ -70,8 +72,8 @@ impl SlotHeader {
     }
 }
 
-fn bucket_key(bucket: u32) -> Box<[Value]> {
-    Box::new([Value::Int(bucket as i32)])
+fn bucket_key(bucket: u32) -> Arc<[Value]> {
+    Arc::new([Value::Int(bucket as i32)])
 }
 
 fn clustering(slot: i32, chunk: i32) -> Box<[Value]> {
@@ -126,15 +128,17 @@ pub fn checkpoint_writes(
     checkpoint: &Checkpoint,
 ) -> (Vec<WriteBatch>, WriteBatch) {
     let Checkpoint { origin, resume, bytes } = checkpoint;
-    let batch = |chunk: i32, cells: [Value; 6]| WriteBatch {
-        table: &CHECKPOINTS,
-        partition: bucket_key(bucket),
-        statements: vec![Statement {
-            clustering: clustering(slot, chunk),
-            change: Change::Upsert(Box::new(cells)),
-            timestamp_us: base_us + origin,
-            ttl_s: None,
-        }],
+    let batch = |chunk: i32, cells: [Value; 6]| {
+        WriteBatch::new(
+            &CHECKPOINTS,
+            bucket_key(bucket),
+            vec![Statement {
+                clustering: clustering(slot, chunk),
+                change: Change::Upsert(Box::new(cells)),
+                timestamp_us: base_us + origin,
+                ttl_s: None,
+            }],
+        )
     };
     let origin = Value::BigInt(*origin);
     let starts = (0..bytes.len()).step_by(CHECKPOINT_CHUNK_BYTES);

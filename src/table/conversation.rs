@@ -10,6 +10,8 @@
 //! * Writer: the owner of the conversation's `sends` partition. Readers: the fold at a conversation's first
 //!   record, `/v1/history`, `/v1/members`.
 
+use std::sync::Arc;
+
 use super::{CellError, Column, Kind, Stage, Table, Value, Writing, cells::Cells, column};
 use crate::{
     log::Offset,
@@ -128,7 +130,7 @@ impl<'a> Entry<'a> {
 
 /// The database partition of a conversation.
 #[must_use]
-pub fn partition(conversation: &str) -> Box<[Value]> {
+pub fn partition(conversation: &str) -> Arc<[Value]> {
     [Value::text(conversation)].into()
 }
 

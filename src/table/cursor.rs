@@ -5,6 +5,8 @@
 //! * Writer: the owner of the user's `receipts` partition. Readers: the fold at a cursor's first record,
 //!   `/v1/cursors`, `/v1/sync`; they clamp to the head.
 
+use std::sync::Arc;
+
 use super::{CellError, Column, Kind, Stage, Table, Value, Writing, cells::Cells, column};
 use crate::{
     log::Offset,
@@ -64,7 +66,7 @@ impl CursorRow {
 
 /// The database partition of a bucket.
 #[must_use]
-pub fn partition(bucket: u32) -> Box<[Value]> {
+pub fn partition(bucket: u32) -> Arc<[Value]> {
     [Value::Int(bucket as i32)].into()
 }
 

@@ -12,6 +12,8 @@
 //! * Writer of all three: the owner of the bucket's `deliveries` partition. Readers: the fold (heads, a
 //!   bucket at a time), `/v1/sync`.
 
+use std::sync::Arc;
+
 use super::{CellError, Column, Kind, Stage, Table, Value, Writing, cells::Cells, column};
 use crate::{
     log::Offset,
@@ -127,6 +129,16 @@ impl<'a> EntryRow<'a> {
         .into()
     }
 
+    /// The cells of another entry of the same message, with the same texts.
+    #[must_use]
+    pub fn with_foreign_count(cells: &[Value], foreign_count: i64) -> Box<[Value]> {
+        let mut cells: Box<[Value]> = cells.into();
+        if let Some(last) = cells.last_mut() {
+            *last = Value::BigInt(foreign_count);
+        }
+        cells
+    }
+
     /// Reads an entry's cells.
     pub fn from_cells(cells: &'a [Value]) -> Result<Self, CellError> {
         let cells = Cells::of_row(&INBOX, cells);
@@ -189,13 +201,13 @@ impl HeadRow {
 
 /// The database partition of a window of entries.
 #[must_use]
-pub fn window_partition(bucket: u32, window: i64) -> Box<[Value]> {
+pub fn window_partition(bucket: u32, window: i64) -> Arc<[Value]> {
     [Value::Int(bucket as i32), Value::BigInt(window)].into()
 }
 
 /// The database partition of a bucket's heads, and of its windows.
 #[must_use]
-pub fn bucket_partition(bucket: u32) -> Box<[Value]> {
+pub fn bucket_partition(bucket: u32) -> Arc<[Value]> {
     [Value::Int(bucket as i32)].into()
 }
 
@@ -210,8 +222,8 @@ pub fn number_of(clustering: &[Value]) -> Option<i64> {
 
 /// The key of an entry within its window, or of a window among the recipient's.
 #[must_use]
-pub fn clustering(recipient: &str, number: i64) -> Box<[Value]> {
-    [Value::text(recipient), Value::BigInt(number)].into()
+pub fn clustering(recipient: impl Into<Arc<str>>, number: i64) -> Box<[Value]> {
+    [Value::Text(recipient.into()), Value::BigInt(number)].into()
 }
 
 /// Reads a window's row: the recipient's first number in it.
@@ -239,7 +251,7 @@ pub fn windows_query(
 
 fn slice(
     table: &'static Table,
-    partition: Box<[Value]>,
+    partition: Arc<[Value]>,
     recipient: &str,
     after: Option<i64>,
     descending: bool,

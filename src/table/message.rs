@@ -8,6 +8,8 @@
 //! * Writer: the owner of the conversation's `sends` partition, before the conversation's head. Readers: the
 //!   fold (kind 1), `/v1/history`, `/v1/sends`, `/v1/sync` for bodies that are too large for an inbox entry.
 
+use std::sync::Arc;
+
 use super::{CellError, Column, Kind, Stage, Table, Value, Writing, cells::Cells, column};
 use crate::{
     limits::{BLOCK_MESSAGES, IDEMPOTENCE_DAYS_MAX, IDEMPOTENCE_MS},
@@ -114,7 +116,7 @@ pub fn block_of(seq: i64) -> i64 {
 
 /// The database partition of a block.
 #[must_use]
-pub fn partition(conversation: &str, block: i64) -> Box<[Value]> {
+pub fn partition(conversation: &str, block: i64) -> Arc<[Value]> {
     [Value::text(conversation), Value::BigInt(block)].into()
 }
 

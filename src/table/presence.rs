@@ -6,6 +6,8 @@
 //! * Writer: the owner of the bucket's `heartbeats` partition. Readers: `/v1/presence`, `heartline presence`,
 //!   and the fold at a user's first record, by slice (bucket, user); never a whole bucket.
 
+use std::sync::Arc;
+
 use super::{CellError, Column, Kind, Stage, Table, Value, Writing, cells::Cells, column};
 use crate::{
     fnv::Fnv1a,
@@ -79,7 +81,7 @@ pub struct SessionRow<'a> {
 
 /// The database partition of a bucket.
 #[must_use]
-pub fn partition(bucket: u32) -> Box<[Value]> {
+pub fn partition(bucket: u32) -> Arc<[Value]> {
     [Value::Int(bucket as i32)].into()
 }
 

@@ -11,6 +11,8 @@
 //!   TTL a day. Written by every owner before its first transaction there; read by a successor whose stable
 //!   read does not answer.
 
+use std::sync::Arc;
+
 use super::{Column, Kind, Stage, Table, Value, Writing, column};
 use crate::{
     limits::OWNER_TTL_S,
@@ -125,8 +127,8 @@ impl ProgressRow {
 
 /// The partition key of both tables.
 #[must_use]
-pub fn progress_key(topic: Topic, partition: PartitionId) -> Box<[Value]> {
-    Box::new([Value::text(topic.name()), Value::Int(partition as i32)])
+pub fn progress_key(topic: Topic, partition: PartitionId) -> Arc<[Value]> {
+    Arc::new([Value::text(topic.name()), Value::Int(partition as i32)])
 }
 
 /// Reads entries of `progress`.
@@ -139,11 +141,7 @@ pub fn progress_query(topic: Topic, partition: PartitionId, entries: &[&str]) ->
 /// Writes the row of a partition's owner.
 #[must_use]
 pub fn progress_write(topic: Topic, partition: PartitionId, row: &ProgressRow, position: i64) -> WriteBatch {
-    WriteBatch {
-        table: &PROGRESS,
-        partition: progress_key(topic, partition),
-        statements: vec![row.upsert(position)],
-    }
+    WriteBatch::new(&PROGRESS, progress_key(topic, partition), vec![row.upsert(position)])
 }
 
 /// Adds a producer's name to a partition's owners. The wall clock is its timestamp: the rows of this table
@@ -156,7 +154,7 @@ pub fn owner_write(topic: Topic, partition: PartitionId, name: &str, wall_us: i6
         timestamp_us: wall_us,
         ttl_s: Some(OWNER_TTL_S),
     };
-    WriteBatch { table: &OWNERS, partition: progress_key(topic, partition), statements: vec![statement] }
+    WriteBatch::new(&OWNERS, progress_key(topic, partition), vec![statement])
 }
 
 /// Reads the names of a partition's owners of the last day; a bound far above what restarts can leave in a

@@ -11,10 +11,13 @@
 //! as one. More at a time would be readable later, not sooner: heads would wait in the store's queue behind
 //! the entries of everything committed since.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::Part;
 use crate::{
@@ -24,7 +27,7 @@ use crate::{
     mutant::{self, Mutant},
     processor::Checkpoint,
     store::{Change, Statement, WriteBatch},
-    table::{Stage, Value, Writing},
+    table::{Stage, Table, Value, Writing},
 };
 
 /// Rows that are read at a time to be written again.
@@ -235,46 +238,67 @@ fn next_round(refreshes: &mut VecDeque<Refresh>) -> Vec<Refresh> {
     round
 }
 
-/// Groups rows by database partition, in the order in which they came. A batch that would be too large for
-/// the database is split, but never between statements of one timestamp: what one record changed stays
-/// together. Where one origin covers it all ([`Writing::InPlaceWhole`]) nothing is split: its bound is
-/// that of the batch of records.
+/// Rows of one database partition, in the order in which they came.
+struct Group {
+    table: &'static Table,
+    partition: Arc<[Value]>,
+    statements: Vec<Statement>,
+    size_bytes: usize,
+}
+
+/// Groups rows by database partition. A batch that would be too large for the database is split, but never
+/// between statements of one timestamp: what one record changed stays together. Where one origin covers it
+/// all ([`Writing::InPlaceWhole`]) nothing is split: its bound is that of the batch of records.
 fn database_batches(rows: Vec<RowWrite>) -> Vec<WriteBatch> {
-    let mut groups: BTreeMap<(&'static str, Box<[Value]>), WriteBatch> = BTreeMap::new();
-    for RowWrite { table, partition, statement } in rows {
-        let key = (table.name, partition.clone());
-        let group =
-            groups.entry(key).or_insert_with(|| WriteBatch { table, partition, statements: Vec::new() });
-        group.statements.push(statement);
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places = HashMap::with_hasher(FixedState::default());
+    for RowWrite { table, partition, statement, size_bytes } in rows {
+        let place = *places.entry((table.name, partition)).or_insert_with_key(|(_, partition)| {
+            let partition = Arc::clone(partition);
+            groups.push(Group { table, partition, statements: Vec::new(), size_bytes: 0 });
+            groups.len() - 1
+        });
+        groups[place].statements.push(statement);
+        groups[place].size_bytes += size_bytes;
     }
-    let mut batches = Vec::new();
-    for mut group in groups.into_values() {
+    let mut batches = Vec::with_capacity(groups.len());
+    for mut group in groups {
         if mutant::is(Mutant::DeleteSkippedBeforeAnInsert) {
             skip_deletes(&mut group.statements);
         }
         drop_superseded(&mut group);
-        let WriteBatch { table, partition, statements } = group;
-        let mut batch = WriteBatch { table, partition: partition.clone(), statements: Vec::new() };
-        let mut size_bytes = 0;
-        for statement in statements {
-            let splits = table.writing != Writing::InPlaceWhole
-                && batch.statements.last().is_some_and(|last| last.timestamp_us != statement.timestamp_us);
-            if splits && size_bytes + statement.size_bytes() > STORE_BATCH_BYTES_MAX {
-                let next = WriteBatch { table, partition: partition.clone(), statements: Vec::new() };
-                batches.push(std::mem::replace(&mut batch, next));
-                size_bytes = 0;
-            }
-            size_bytes += statement.size_bytes();
-            batch.statements.push(statement);
-        }
+        let from = batches.len();
+        split(group, &mut batches);
         if mutant::is(Mutant::TimestampPerBatch) {
-            let last_us = batch.statements.iter().map(|statement| statement.timestamp_us).max();
-            let statements = batch.statements.iter_mut();
-            statements.for_each(|one| one.timestamp_us = last_us.unwrap_or(one.timestamp_us));
+            batches[from..].iter_mut().for_each(stamp_alike);
         }
-        batches.push(batch);
     }
     batches
+}
+
+fn split(group: Group, batches: &mut Vec<WriteBatch>) {
+    let Group { table, partition, statements, size_bytes } = group;
+    if table.writing == Writing::InPlaceWhole || size_bytes <= STORE_BATCH_BYTES_MAX {
+        return batches.push(WriteBatch::sized(table, partition, statements, size_bytes));
+    }
+    let (mut open, mut open_bytes) = (Vec::<Statement>::new(), 0);
+    for statement in statements {
+        let splits = open.last().is_some_and(|last| last.timestamp_us != statement.timestamp_us);
+        if splits && open_bytes + statement.size_bytes() > STORE_BATCH_BYTES_MAX {
+            batches.push(WriteBatch::new(table, Arc::clone(&partition), std::mem::take(&mut open)));
+            open_bytes = 0;
+        }
+        open_bytes += statement.size_bytes();
+        open.push(statement);
+    }
+    batches.push(WriteBatch::new(table, partition, open));
+}
+
+/// A mistake: one timestamp for all that is written together.
+fn stamp_alike(batch: &mut WriteBatch) {
+    let last_us = batch.statements.iter().map(|statement| statement.timestamp_us).max();
+    let statements = batch.statements.iter_mut();
+    statements.for_each(|one| one.timestamp_us = last_us.unwrap_or(one.timestamp_us));
 }
 
 /// A mistake: what is written again below is not deleted.
@@ -290,11 +314,11 @@ fn skip_deletes(statements: &mut Vec<Statement>) {
 /// Of a row that is overwritten in place, with all of its cells, what an earlier record wrote cannot be seen.
 /// Deletes stay whatever follows; where the batch must be split all does, since what one record changed stays
 /// together.
-fn drop_superseded(batch: &mut WriteBatch) {
-    if batch.table.writing == Writing::Append || batch.size_bytes() > STORE_BATCH_BYTES_MAX {
+fn drop_superseded(group: &mut Group) {
+    let Group { table, statements, size_bytes, .. } = group;
+    if table.writing == Writing::Append || *size_bytes > STORE_BATCH_BYTES_MAX {
         return;
     }
-    let WriteBatch { statements, .. } = batch;
     let mut seen = HashSet::with_capacity_and_hasher(statements.len(), FixedState::default());
     let mut kept = Vec::with_capacity(statements.len());
     for Statement { clustering, change, .. } in statements.iter().rev() {
@@ -302,7 +326,11 @@ fn drop_superseded(batch: &mut WriteBatch) {
         kept.push(is_last || *change == Change::Delete);
     }
     drop(seen);
-    statements.retain(|_| kept.pop() == Some(true));
+    statements.retain(|statement| {
+        let is_kept = kept.pop() == Some(true);
+        *size_bytes -= if is_kept { 0 } else { statement.size_bytes() };
+        is_kept
+    });
 }
 
 #[cfg(test)]

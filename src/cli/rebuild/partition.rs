@@ -158,7 +158,7 @@ impl<F: Fold> Replay<F> {
         match F::refreshed(refresh, rows.first()) {
             Refreshed::Write(statement) => {
                 let statements = vec![statement];
-                Ok(self.store.write(WriteBatch { table, partition, statements }).await?)
+                Ok(self.store.write(WriteBatch::new(table, partition, statements)).await?)
             }
             Refreshed::Skip => Ok(()),
             Refreshed::Restore => Err(CliError::internal(

@@ -33,7 +33,7 @@ fn head(recipient: &str, latest_seq: i64) -> Statement {
 }
 
 fn write(session: &mut Session<'_>, bucket: i32, statements: Vec<Statement>) -> Outcome<()> {
-    session.write("write", WriteBatch { table: &HEADS, partition: [Value::Int(bucket)].into(), statements })
+    session.write("write", WriteBatch::new(&HEADS, [Value::Int(bucket)].into(), statements))
 }
 
 /// The origin that came with a page, and the recipients on it.
@@ -105,7 +105,7 @@ fn cells_that_are_null_in_a_row_written_once_read_as_null(bench: &mut dyn Bench)
         ttl_s: Some(3_600),
     };
     let partition = window_partition(bucket as u32, 1);
-    session.write("entry", WriteBatch { table: &INBOX, partition, statements: vec![statement] })?;
+    session.write("entry", WriteBatch::new(&INBOX, partition, vec![statement]))?;
     let rows = session.read("entries", entries_query(bucket as u32, 1, "bob", None, 10))?;
     check("entries", &rows, &vec![Row { clustering: clustering("bob", 1), cells: row.to_cells() }])
 }

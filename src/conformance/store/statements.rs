@@ -36,11 +36,11 @@ pub(super) fn chunk(slot: i32, chunk: i32, data: Bytes, timestamp_us: i64) -> St
 }
 
 pub(super) fn presence(bucket: i32, statements: Vec<Statement>) -> WriteBatch {
-    WriteBatch { table: &PRESENCE, partition: [Value::Int(bucket)].into(), statements }
+    WriteBatch::new(&PRESENCE, [Value::Int(bucket)].into(), statements)
 }
 
 pub(super) fn checkpoints(bucket: i32, statements: Vec<Statement>) -> WriteBatch {
-    WriteBatch { table: &CHECKPOINTS, partition: [Value::Int(bucket)].into(), statements }
+    WriteBatch::new(&CHECKPOINTS, [Value::Int(bucket)].into(), statements)
 }
 
 pub(super) fn query(table: &'static Table, bucket: i32, select: Select) -> Query {

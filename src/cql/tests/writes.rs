@@ -50,7 +50,7 @@ fn a_reader_sees_all_of_a_batch_or_nothing() {
             let mut statements: Vec<_> = users.iter().map(|user| upsert(user, 1, number, stamp)).collect();
             statements.push(upsert("present", stamp, number, stamp));
             statements.push(delete("present", stamp - 1, stamp));
-            cql.write(&WriteBatch { table: &ENTRIES, partition: bucket(), statements }).await.unwrap();
+            cql.write(&WriteBatch::new(&ENTRIES, bucket(), statements)).await.unwrap();
         }
     });
     let mut reads = 0;
@@ -130,7 +130,7 @@ fn a_write_larger_than_what_may_be_in_flight_is_written_alone() {
         let change = Change::Upsert([Value::Blob(vec![1; 100_000].into())].into());
         let statement =
             Statement { clustering: [Value::Int(chunk)].into(), change, timestamp_us: 1, ttl_s: None };
-        let batch = WriteBatch { table: &CHUNKS, partition: bucket(), statements: vec![statement] };
+        let batch = WriteBatch::new(&CHUNKS, bucket(), vec![statement]);
         fixture.runtime.spawn(async move { cql.write(&batch).await })
     };
     let writes: Vec<_> = (0..40).map(write).collect();

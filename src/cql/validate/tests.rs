@@ -24,7 +24,7 @@ fn upsert() -> Statement {
 }
 
 fn batch(name: &str, statements: Vec<Statement>) -> WriteBatch {
-    WriteBatch { table: &NAMES, partition: [Value::text(name)].into(), statements }
+    WriteBatch::new(&NAMES, [Value::text(name)].into(), statements)
 }
 
 fn refusal(batch: &WriteBatch) -> String {

@@ -166,12 +166,12 @@ fn a_store_client_reads_what_it_has_written() {
     let store = EmbeddedStoreClient::new(&test.database);
     let clustering: Box<[Value]> = Box::from([Value::text("p")]);
     let cells: Box<[Value]> = Box::from([Value::BigInt(7)]);
-    let partition: Box<[Value]> = Box::from([Value::text("heartbeats"), Value::Int(0)]);
+    let partition: Arc<[Value]> = Arc::from([Value::text("heartbeats"), Value::Int(0)]);
     let change = Change::Upsert(cells.clone());
     let statement = Statement { clustering: clustering.clone(), change, timestamp_us: 1, ttl_s: None };
     let select = Select::Keys(vec![clustering.clone()]);
     run(async {
-        let batch = WriteBatch { table: &OWNERS, partition: partition.clone(), statements: vec![statement] };
+        let batch = WriteBatch::new(&OWNERS, partition.clone(), vec![statement]);
         store.write(batch).await.expect("written");
         let rows = store.read(Query { table: &OWNERS, partition, select }).await.expect("read");
         assert_eq!(rows, [Row { clustering, cells }]);

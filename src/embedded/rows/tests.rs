@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::{collection::vec, option, prelude::*};
 
 use super::{cell::GRACE_MS, *};
@@ -18,8 +20,8 @@ static NOTES: Table = Table {
 
 const START_MS: i64 = 1_000_000;
 
-fn partition(owner: &str) -> Box<[Value]> {
-    Box::from([Value::text(owner)])
+fn partition(owner: &str) -> Arc<[Value]> {
+    Arc::from([Value::text(owner)])
 }
 
 fn clustering(day: i32, title: &str) -> Box<[Value]> {
@@ -36,7 +38,7 @@ fn delete(day: i32, title: &str, timestamp_us: i64) -> Statement {
 }
 
 fn batch(owner: &str, statements: Vec<Statement>) -> WriteBatch {
-    WriteBatch { table: &NOTES, partition: partition(owner), statements }
+    WriteBatch::new(&NOTES, partition(owner), statements)
 }
 
 fn select(test: &TestDatabase, owner: &str, select: Select) -> Vec<Row> {

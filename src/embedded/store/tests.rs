@@ -22,15 +22,15 @@ fn next(store: &mut EmbeddedStore) -> StoreEvent {
     }
 }
 
-fn partition(n: i32) -> Box<[Value]> {
-    Box::from([Value::text("heartbeats"), Value::Int(n)])
+fn partition(n: i32) -> Arc<[Value]> {
+    Arc::from([Value::text("heartbeats"), Value::Int(n)])
 }
 
 fn write(n: i32, since_us: i64) -> WriteBatch {
     let change = Change::Upsert(Box::from([Value::BigInt(since_us)]));
     let statement =
         Statement { clustering: Box::from([Value::text("p")]), change, timestamp_us: since_us, ttl_s: None };
-    WriteBatch { table: &OWNERS, partition: partition(n), statements: vec![statement] }
+    WriteBatch::new(&OWNERS, partition(n), vec![statement])
 }
 
 fn query(n: i32) -> Query {
@@ -74,13 +74,13 @@ fn what_is_acknowledged_can_be_read_and_is_there_after_a_restart() {
 fn a_bad_request_fails_for_good_and_the_next_one_does_not() {
     let test = TestDatabase::new();
     let mut store = start(&test);
-    let bad = WriteBatch { partition: Box::default(), ..write(1, 1) };
+    let bad = WriteBatch::new(&OWNERS, Arc::default(), write(1, 1).statements);
     store.submit(StoreCommand::Write { request: 1, batch: bad.into() });
     let StoreEvent::Failed { request: 1, error } = next(&mut store) else {
         panic!("the write is refused");
     };
     assert_eq!(error.class, StoreErrorClass::Permanent);
-    store.submit(StoreCommand::Read { request: 2, query: Query { partition: Box::default(), ..query(1) } });
+    store.submit(StoreCommand::Read { request: 2, query: Query { partition: Arc::default(), ..query(1) } });
     assert!(matches!(next(&mut store), StoreEvent::Failed { request: 2, .. }));
     store.submit(StoreCommand::Write { request: 3, batch: write(1, 1).into() });
     assert!(matches!(next(&mut store), StoreEvent::Written { request: 3 }));

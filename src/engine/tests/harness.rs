@@ -57,7 +57,7 @@ impl Fold for Plain {
             return Step::Halt("this record is of the future".into());
         }
         self.next = record.offset + 1;
-        let partition: Box<[Value]> = Box::new([Value::Int(self.setup.partition as i32)]);
+        let partition: Arc<[Value]> = Arc::new([Value::Int(self.setup.partition as i32)]);
         let clustering: Box<[Value]> = Box::new([Value::text("u"), Value::text("")]);
         if record.value == Some(b"again") {
             output.refresh(&PRESENCE, partition, clustering, 1, 60);
@@ -78,7 +78,7 @@ impl Fold for Plain {
     }
 
     fn wanted<'a>(&self, _records: &mut dyn Iterator<Item = RecordRef<'a>>) -> Vec<Query> {
-        let partition: Box<[Value]> = Box::new([Value::Int(self.setup.partition as i32)]);
+        let partition: Arc<[Value]> = Arc::new([Value::Int(self.setup.partition as i32)]);
         vec![Query { table: &PRESENCE, partition, select: Select::Keys(Vec::new()) }]
     }
 

@@ -1,6 +1,9 @@
 //! From a list of users to queries, and from rows to the answer: no I/O.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -113,7 +116,7 @@ pub fn progress_query(partition: PartitionId) -> Query {
     let topic = Value::text(Topic::Heartbeats.name());
     Query {
         table: &PROGRESS,
-        partition: Box::new([topic, Value::Int(partition as i32)]),
+        partition: Arc::new([topic, Value::Int(partition as i32)]),
         select: Select::Keys(vec![Box::new([Value::text(PROGRESS_ENTRY)])]),
     }
 }
@@ -137,7 +140,7 @@ impl Question {
         }
         let query = |bucket: u32, select| Query {
             table: &PRESENCE,
-            partition: Box::new([Value::Int(bucket as i32)]),
+            partition: Arc::new([Value::Int(bucket as i32)]),
             select,
         };
         let mut presence = Vec::new();

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::json;
 
@@ -16,12 +18,12 @@ use crate::{
 fn put(
     server: &Server,
     table: &'static Table,
-    partition: Box<[Value]>,
+    partition: Arc<[Value]>,
     clustering: Box<[Value]>,
     change: Change,
 ) {
     let statement = Statement { clustering, change, timestamp_us: 1, ttl_s: None };
-    server.store.put(WriteBatch { table, partition, statements: vec![statement] });
+    server.store.put(WriteBatch::new(table, partition, vec![statement]));
 }
 
 /// A conversation of one message.

@@ -51,7 +51,7 @@ impl World {
     fn write(
         &self,
         table: &'static Table,
-        partition: Box<[Value]>,
+        partition: Arc<[Value]>,
         clustering: Box<[Value]>,
         change: Change,
     ) {
@@ -187,13 +187,13 @@ impl World {
 
 fn batch(
     table: &'static Table,
-    partition: Box<[Value]>,
+    partition: Arc<[Value]>,
     clustering: Box<[Value]>,
     change: Change,
     timestamp_us: i64,
 ) -> WriteBatch {
     let statement = Statement { clustering, change, timestamp_us, ttl_s: None };
-    WriteBatch { table, partition, statements: vec![statement] }
+    WriteBatch::new(table, partition, vec![statement])
 }
 
 /// The number at which an answer would have a hole.

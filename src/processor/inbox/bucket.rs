@@ -1,15 +1,16 @@
 //! A bucket of recipients: their heads, the present window, and what the open batch has changed.
 
+use std::sync::Arc;
+
 use foldhash::fast::FixedState;
 use hashbrown::hash_map::{EntryRef, HashMap};
 
-use super::{Arrival, inline_body};
+use super::{Arrival, Message};
 use crate::{
     effect::{Lifetime, Output},
     limits::{WINDOW_ENTRIES_MAX, WINDOW_MS_MAX},
     log::Offset,
     mutant::{self, Mutant},
-    record::posted::Posted,
     store::Change,
     table::{
         Value,
@@ -30,10 +31,12 @@ const HEAD_WRITE_BYTES: usize = 48;
 pub(super) struct Bucket {
     pub row: BucketRow,
     /// Looked up only, never iterated.
-    heads: HashMap<Box<str>, Head, FixedState>,
+    heads: HashMap<Arc<str>, Head, FixedState>,
     heads_bytes: usize,
     /// Recipients whose heads the open batch has changed, each once.
-    changed: Vec<Box<str>>,
+    changed: Vec<Arc<str>>,
+    /// The database partition of the present window's entries, which all of them name.
+    window: Option<(i64, Arc<[Value]>)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,7 +54,7 @@ pub(super) struct Numbered {
 
 impl Bucket {
     /// A bucket as it was read.
-    pub fn new(row: BucketRow, heads: impl IntoIterator<Item = (Box<str>, HeadRow)>) -> Self {
+    pub fn new(row: BucketRow, heads: impl IntoIterator<Item = (Arc<str>, HeadRow)>) -> Self {
         let mut bucket = Self { row, ..Self::default() };
         for (recipient, row) in heads {
             bucket.heads_bytes += recipient.len() + HEAD_BYTES;
@@ -70,48 +73,39 @@ impl Bucket {
         &mut self,
         number: u32,
         arrival: &Arrival<'_>,
-        posted: &Posted<'_>,
+        message: &Message<'_>,
         recipient: &str,
         output: &mut Output,
     ) -> Numbered {
         let time_ms = arrival.record.time_ms;
         self.roll(time_ms);
-        let head = match self.heads.entry_ref(recipient) {
-            EntryRef::Occupied(head) => head.into_mut(),
+        let (recipient, head) = match self.heads.entry_ref(recipient) {
+            EntryRef::Occupied(head) => (Arc::clone(head.key()), head.into_mut()),
             EntryRef::Vacant(head) => {
                 self.heads_bytes += recipient.len() + HEAD_BYTES;
-                head.insert(Head::default())
+                let head = head.insert_entry(Head::default());
+                (Arc::clone(head.key()), head.into_mut())
             }
         };
         let mut new = 0;
         if head.changed_at.replace(arrival.record.offset).is_none() {
-            self.changed.push(recipient.into());
+            self.changed.push(Arc::clone(&recipient));
             new = recipient.len() + HEAD_WRITE_BYTES;
         }
         head.row.latest_seq += 1;
-        let foreign = *posted.sender != *recipient || mutant::is(Mutant::OwnCountedAsForeign);
+        let foreign = *message.sender != *recipient || mutant::is(Mutant::OwnCountedAsForeign);
         head.row.foreign_count += i64::from(foreign);
         let HeadRow { latest_seq: seq, foreign_count, window: former } = head.row;
         head.row.window = self.row.window;
         self.row.entries += 1;
-        let row = EntryRow {
-            conversation: &posted.conversation,
-            conversation_seq: posted.seq,
-            sender: &posted.sender,
-            client_id: &posted.client_id,
-            session: posted.session.as_deref(),
-            sent_at_ms: posted.sent_at,
-            accepted_at_ms: posted.accepted_at,
-            body: inline_body(posted),
-            foreign_count,
-        };
         let window = self.row.window;
+        let partition = self.entries_partition(number);
         let lifetime = Lifetime { time_ms, ttl_s: arrival.inbox_s };
         output.append(
             &INBOX,
-            window_partition(number, window),
-            clustering(recipient, seq),
-            row.to_cells(),
+            partition,
+            clustering(Arc::clone(&recipient), seq),
+            EntryRow::with_foreign_count(&message.cells, foreign_count),
             lifetime,
         );
         let quiet = former != 0 && mutant::is(Mutant::LaterWindowsUnannounced);
@@ -127,6 +121,18 @@ impl Bucket {
             );
         }
         Numbered { seq, new }
+    }
+
+    fn entries_partition(&mut self, number: u32) -> Arc<[Value]> {
+        let window = self.row.window;
+        match &self.window {
+            Some((known, partition)) if *known == window => Arc::clone(partition),
+            _ => {
+                let partition = window_partition(number, window);
+                self.window = Some((window, Arc::clone(&partition)));
+                partition
+            }
+        }
     }
 
     /// The next window begins where the present one is full or a week old.
@@ -148,15 +154,16 @@ impl Bucket {
     pub fn write(&mut self, number: u32, generation: i32, output: &mut Output) {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
+        let partition = bucket_partition(number);
         for recipient in changed {
             let Some(head) = self.heads.get_mut(&recipient) else { continue };
             let Some(offset) = head.changed_at.take() else { continue };
             let change = Change::Upsert(head.row.to_cells());
             let key = [Value::Text(recipient)].into();
-            output.change_at(offset, &HEADS, bucket_partition(number), key, change);
+            output.change_at(offset, &HEADS, Arc::clone(&partition), key, change);
         }
         self.row.generation = generation;
         let change = Change::Statics(self.row.to_cells());
-        output.change_at(self.row.origin - 1, &HEADS, bucket_partition(number), Box::default(), change);
+        output.change_at(self.row.origin - 1, &HEADS, partition, Box::default(), change);
     }
 }

@@ -1,5 +1,7 @@
 //! Reading a bucket of heads.
 
+use std::sync::Arc;
+
 use super::bucket::Bucket;
 use crate::{
     mutant::{self, Mutant},
@@ -15,7 +17,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Fetch {
     pages: Pages<BucketRow>,
-    heads: Vec<(Box<str>, HeadRow)>,
+    heads: Vec<(Arc<str>, HeadRow)>,
 }
 
 impl Fetch {
@@ -33,8 +35,8 @@ impl Fetch {
     ) -> Result<Option<Bucket>, CellError> {
         let (progress, rows) = self.pages.take(query, rows, BucketRow::from_cells)?;
         for row in rows {
-            let Some(recipient) = row.clustering.first().and_then(Value::as_text) else { continue };
-            self.heads.push((recipient.into(), HeadRow::from_cells(&row.cells)?));
+            let Some(Value::Text(recipient)) = row.clustering.first() else { continue };
+            self.heads.push((Arc::clone(recipient), HeadRow::from_cells(&row.cells)?));
         }
         match progress {
             Progress::Torn => self.heads.clear(),

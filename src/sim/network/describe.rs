@@ -82,7 +82,7 @@ impl Display for Described<'_, StoreCommand> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
             StoreCommand::Write { request, batch } => {
-                let WriteBatch { table, partition, statements } = &**batch;
+                let WriteBatch { table, partition, statements, .. } = &**batch;
                 let newest_us = statements.iter().map(|statement| statement.timestamp_us).max().unwrap_or(0);
                 let (count, bytes) = (statements.len(), batch.size_bytes());
                 write!(f, "Write {request} {} {partition:?}: {count}, {bytes} bytes, {newest_us}", table.name)

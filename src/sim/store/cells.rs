@@ -1,7 +1,7 @@
 //! Rows as CQL keeps them: every cell with a timestamp of its own, the greatest wins whatever the order of
 //! arrival.
 
-use std::{borrow::Borrow, collections::BTreeMap, fmt, ops::Bound};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, ops::Bound, sync::Arc};
 
 use crate::{
     store::{Change, Query, Row, Select, Statement, WriteBatch},
@@ -16,7 +16,7 @@ static NULL: Value = Value::Null;
 /// All tables, by name.
 #[derive(Debug, Default)]
 pub struct Tables {
-    tables: BTreeMap<&'static str, BTreeMap<Key, Partition>>,
+    tables: BTreeMap<&'static str, BTreeMap<Arc<[Value]>, Partition>>,
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ impl Default for Cells {
 impl Tables {
     /// Applies a batch as a whole; its form was checked.
     pub fn apply(&mut self, now_ms: u64, batch: WriteBatch) {
-        let WriteBatch { table, partition, statements } = batch;
+        let WriteBatch { table, partition, statements, .. } = batch;
         let partitions = self.tables.entry(table.name).or_default();
         let partition = partitions.entry(partition).or_default();
         partition.changes += 1;
@@ -87,7 +87,7 @@ impl Tables {
     #[must_use]
     pub fn read(&self, now_ms: u64, query: &Query) -> Vec<Row> {
         let partitions = self.tables.get(query.table.name);
-        let Some(partition) = partitions.and_then(|rows| rows.get(&query.partition)) else {
+        let Some(partition) = partitions.and_then(|rows| rows.get(&*query.partition)) else {
             return Vec::new();
         };
         partition.read(now_ms, query)

@@ -11,10 +11,7 @@ fn owners(name: &str, cells: Vec<Value>) -> StoreCommand {
     let statement =
         Statement { clustering: [Value::text(name)].into(), change, timestamp_us: 1, ttl_s: None };
     let partition = [Value::text("heartbeats"), Value::Int(0)].into();
-    StoreCommand::Write {
-        request: 1,
-        batch: WriteBatch { table: &OWNERS, partition, statements: vec![statement] }.into(),
-    }
+    StoreCommand::Write { request: 1, batch: WriteBatch::new(&OWNERS, partition, vec![statement]).into() }
 }
 
 fn is_permanent(event: &StoreEvent) -> bool {
@@ -54,7 +51,7 @@ fn a_batch_that_no_server_takes_fails_for_good() {
         ttl_s: None,
     };
     let partition = [Value::Int(0)].into();
-    let batch = WriteBatch { table: &CHECKPOINTS, partition, statements: vec![statement] };
+    let batch = WriteBatch::new(&CHECKPOINTS, partition, vec![statement]);
     let event = SimStore::default().execute(0, StoreCommand::Write { request: 1, batch: batch.into() });
     assert!(is_permanent(&event));
 }

@@ -173,8 +173,8 @@ fn fold_one<F: Fold>(fold: &mut F, chunk: &Chunk, output: &mut Output) -> Result
 }
 
 fn write<F: Fold>(now_ms: u64, store: &mut SimStore, output: Output) {
-    for RowWrite { table, partition, statement } in output.rows {
-        store.apply(now_ms, WriteBatch { table, partition, statements: vec![statement] });
+    for RowWrite { table, partition, statement, .. } in output.rows {
+        store.apply(now_ms, WriteBatch::new(table, partition, vec![statement]));
     }
     for refresh in output.refreshes {
         let select = Select::Keys(vec![refresh.clustering.clone()]);
@@ -182,7 +182,7 @@ fn write<F: Fold>(now_ms: u64, store: &mut SimStore, output: Output) {
             store.read(now_ms, &Query { table: refresh.table, partition: refresh.partition.clone(), select });
         if let Refreshed::Write(statement) = F::refreshed(&refresh, rows.first()) {
             let (table, partition) = (refresh.table, refresh.partition);
-            store.apply(now_ms, WriteBatch { table, partition, statements: vec![statement] });
+            store.apply(now_ms, WriteBatch::new(table, partition, vec![statement]));
         }
     }
 }

@@ -11,7 +11,7 @@ fn write(table: &'static Table, time_ms: i64, ttl_s: u32) -> WriteBatch {
         timestamp_us: time_ms * 1_000,
         ttl_s: Some(ttl_s),
     };
-    WriteBatch { table, partition: Box::default(), statements: vec![statement] }
+    WriteBatch::new(table, Arc::default(), vec![statement])
 }
 
 #[test]

@@ -13,10 +13,7 @@ fn write(request: u64) -> StoreCommand {
         ttl_s: None,
     };
     let partition = [Value::text("heartbeats"), Value::Int(0)].into();
-    StoreCommand::Write {
-        request,
-        batch: WriteBatch { table: &OWNERS, partition, statements: vec![statement] }.into(),
-    }
+    StoreCommand::Write { request, batch: WriteBatch::new(&OWNERS, partition, vec![statement]).into() }
 }
 
 fn rig() -> (Rig, PodId) {

@@ -28,7 +28,7 @@ fn delete(seq: i64, timestamp_us: i64) -> Statement {
 }
 
 fn apply(tables: &mut Tables, now_ms: u64, statements: Vec<Statement>) {
-    tables.apply(now_ms, WriteBatch { table: &TABLE, partition: [Value::Int(1)].into(), statements });
+    tables.apply(now_ms, WriteBatch::new(&TABLE, [Value::Int(1)].into(), statements));
 }
 
 fn select(tables: &Tables, now_ms: u64, select: Select) -> Vec<Row> {
