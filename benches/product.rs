@@ -193,8 +193,8 @@ pub struct CaughtUp {
 }
 
 /// Lets a paused worker go on, and watches it until it has committed all up to `until` and stored its rows.
-/// The time before its first commit is no part of it. Core time counts from the beginning and for all records,
-/// since the rows of the first commit are written after it.
+/// The time before its first commit is no part of it. Core time counts from the beginning and for all
+/// records, since the rows of the first commit are written after it.
 pub fn catch_up(
     deployment: &Deployment,
     worker: usize,
