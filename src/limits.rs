@@ -69,7 +69,7 @@ pub const POLL_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const UNFOLDED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Records folded, bytes produced and rows owed by one transaction before it is closed.
 pub const TRANSACTION_INPUT_RECORDS_MAX: usize = 4_000_000;
-pub const TRANSACTION_OUTPUT_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const TRANSACTION_OUTPUT_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// Bytes produced by one partition in one transaction before it is closed. What one record adds beyond this
 /// is below 2 MiB of rows, so that a batch of rows that must stay whole stays below 8 MiB.
 pub const PART_OUTPUT_BYTES_MAX: usize = 6 * 1024 * 1024;
