@@ -126,6 +126,20 @@ fn of_a_row_the_last_statement_goes_out_and_every_delete() {
 }
 
 #[test]
+fn a_batch_has_the_size_of_what_is_left_in_it() {
+    let mut output = Output::new(0);
+    for (offset, user) in (0..).zip(["a", "b", "a", "c"]) {
+        let change = Change::Upsert(vec![Value::text("busy"); PRESENCE.cells.len()].into());
+        let clustering = [Value::text(user), Value::text("")].into();
+        output.change_at(offset, &PRESENCE, [Value::Int(0)].into(), clustering, change);
+    }
+    let batches = database_batches(output.rows);
+    assert_eq!(batches[0].statements.len(), 3);
+    let WriteBatch { table, partition, statements, .. } = batches[0].clone();
+    assert_eq!(batches[0].size_bytes(), WriteBatch::new(table, partition, statements).size_bytes());
+}
+
+#[test]
 fn what_one_origin_covers_is_never_split() {
     let rows = |table: &'static Table| {
         let mut output = Output::new(0);
