@@ -25,6 +25,10 @@ use owed::{Ledger, Released};
 /// Records that are looked at ahead of one whose keys are missing, so that one read serves many.
 const LOOK_AHEAD_MAX: usize = 8_192;
 
+/// Records whose state is read at once before they are folded: enough for waits to overlap, few enough for
+/// what was read to be there still.
+pub const TOUCHED: usize = 32;
+
 /// Consumed = applied + filtered + dead-lettered + forwarded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -199,6 +203,10 @@ impl<F: Fold> Task<F> {
                     || self.open.output.rows.len() >= PART_ROWS_MAX
                 {
                     return;
+                }
+                if self.cursor.is_multiple_of(TOUCHED) {
+                    let end = chunk.len().min(self.cursor + TOUCHED);
+                    self.fold.touch((self.cursor..end).map(|index| chunk.get(index)));
                 }
                 let record = chunk.get(self.cursor);
                 if record.offset < self.position {

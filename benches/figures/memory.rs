@@ -10,6 +10,7 @@ use heartline::{
     log::Chunk,
     processor::{Fold as _, Retention, Setup, Step, presence::Presence},
     record::beacon::{Parameters, encode_beacon},
+    task::TOUCHED,
     topology::{Topic, Topology},
 };
 
@@ -118,20 +119,28 @@ impl Folds {
                 (0..load.partitions).map(|partition| Chunk::new(partition, 1)).collect();
             for index in load.due(second) {
                 let value = load.beat(index, second / BEAT_EVERY_S, Changes::OnePercent);
-                self.push(&mut chunks, load.partition(index) as usize, time_ms, value.as_bytes());
+                let partition = load.partition(index) as usize;
+                self.push(&mut chunks, partition, time_ms, Some(&load.user(index)), value.as_bytes());
             }
             let beacon = encode_beacon(GROUP, "bench", second as i64 * 1_000, &Parameters::VERSION_1);
             for partition in 0..chunks.len() {
-                self.push(&mut chunks, partition, time_ms, &beacon);
+                self.push(&mut chunks, partition, time_ms, None, &beacon);
             }
             chunks.iter().try_for_each(|chunk| self.fold(chunk))?;
         }
         Ok(())
     }
 
-    fn push(&mut self, chunks: &mut [Chunk], partition: usize, time_ms: i64, value: &[u8]) {
+    fn push(
+        &mut self,
+        chunks: &mut [Chunk],
+        partition: usize,
+        time_ms: i64,
+        key: Option<&str>,
+        value: &[u8],
+    ) {
         let offset = &mut self.offsets[partition];
-        chunks[partition].push(*offset, time_ms, None, Some(value), Vec::new());
+        chunks[partition].push(*offset, time_ms, key.map(str::as_bytes), Some(value), Vec::new());
         *offset += 1;
     }
 
@@ -142,7 +151,12 @@ impl Folds {
         let mut output = Output::new(0);
         let begun = thread_cpu();
         let mut at = 0;
+        let mut touched = 0;
         while at < chunk.len() {
+            if at == touched {
+                touched = chunk.len().min(at + TOUCHED);
+                fold.touch((at..touched).map(|at| chunk.get(at)));
+            }
             let record = chunk.get(at);
             output.begin(record.offset, true);
             match fold.fold(&record, &mut output) {

@@ -4,10 +4,13 @@
 //! bucket's. A record is decoded, placed, carried out in the buckets of its users, and settled: the net
 //! effect goes out.
 
+use std::hint::black_box;
+
 use bytes::Bytes;
 
 use crate::{
     effect::{Output, Refresh},
+    id::murmur2,
     log::{Offset, RecordRef},
     mutant::{self, Mutant},
     processor::{Checkpoint, Fold, FoldStats, Refreshed, RestoreError, SeenBeacon, Setup, Step, border},
@@ -22,7 +25,7 @@ use crate::{
 };
 use bucket::{Act, Bucket};
 use clock::{FOLD_VERSION, LeaseClock};
-use people::user_hash;
+use people::{People, user_hash};
 use routing::{Part, Routing};
 use session::TIME_MS_MAX;
 use turn::Now;
@@ -92,6 +95,12 @@ impl Fold for Presence {
 
     fn begin_batch(&mut self, batch: u64) {
         self.batch = batch;
+    }
+
+    fn touch<'a>(&self, records: impl Iterator<Item = RecordRef<'a>>) {
+        // Producers key their records by the user. Where one does not, its records are folded all the same.
+        let hashes = records.filter_map(|record| record.key).map(murmur2);
+        self.touch_users(hashes.filter_map(|hash| Some((self.routing.bucket(hash)?, hash))));
     }
 
     fn fold(&mut self, record: &RecordRef<'_>, output: &mut Output) -> Step {
@@ -175,6 +184,16 @@ impl Presence {
         step
     }
 
+    /// Reads what is stored of users, given by bucket and hash. One pass for each step on the way to them, so
+    /// that none of a pass waits for another.
+    fn touch_users(&self, users: impl Iterator<Item = (usize, u32)>) {
+        let users: Vec<(&People, u32)> =
+            users.map(|(bucket, hash)| (&self.buckets[bucket].people, hash)).collect();
+        let entries = users.iter().fold(0, |read, (people, hash)| read ^ people.touch_index(*hash));
+        let ends = users.iter().fold(0, |read, (people, hash)| read ^ people.touch_user(*hash));
+        black_box((entries, ends));
+    }
+
     fn fold_beacon(&mut self, record: &RecordRef<'_>, beacon: &Beacon<'_>, output: &mut Output) -> Step {
         if *beacon.group != *self.setup.group && !mutant::is(Mutant::OtherGroupCounted) {
             return Step::Filtered;
@@ -255,6 +274,7 @@ impl Presence {
         let (mut parts, refused) = self.routing.parts(input);
         let any = !parts.is_empty();
         parts.retain(|part| !self.buckets[part.bucket].includes(record.offset));
+        self.touch_users(parts.iter().map(|part| (part.bucket, part.hash)));
         for part in &mut parts {
             let user = routing::user_of(&part.act);
             let Some(user) = self.buckets[part.bucket].people.find_user(part.hash, user) else {

@@ -58,6 +58,12 @@ impl Index {
         }
     }
 
+    /// Reads the entry where a search for this hash begins.
+    #[inline]
+    pub fn touch(&self, hash: u32) -> u32 {
+        if self.len == 0 { EMPTY } else { self.entries[self.home(hash)] }
+    }
+
     /// Adds a place that is not there yet; `hash_of` says the hash of what is in a place.
     pub fn insert(&mut self, hash: u32, place: u32, hash_of: impl Fn(u32) -> u32) {
         if (self.len + 1) * 8 > self.entries.len() * 7 {

@@ -106,6 +106,19 @@ impl People {
         self.by_id.find(hash, |one| self.ids.is(&self.users[one].user.id, bytes))
     }
 
+    /// Reads the entry of the index where a search for a user begins.
+    #[inline]
+    pub fn touch_index(&self, hash: u32) -> u32 {
+        self.by_id.touch(hash)
+    }
+
+    /// Reads both ends of what is stored of a user that has this hash, if there is one.
+    #[inline]
+    pub fn touch_user(&self, hash: u32) -> u8 {
+        let one = self.by_id.find(hash, |_| true).map(|place| &self.users[place]);
+        one.map_or(0, |one| one.user.touch() ^ one.session.touch())
+    }
+
     /// Adds a user that is not there yet: offline, version 0.
     pub fn add_user(&mut self, id: &str) -> u32 {
         let user = User::new(self.ids.put(id));

@@ -72,6 +72,12 @@ impl Session {
         session
     }
 
+    /// Reads some of it.
+    #[inline]
+    pub fn touch(&self) -> u8 {
+        self.flags
+    }
+
     /// Takes over all but the lease, which is linked, and the pair, which may have to be stored apart.
     #[inline]
     pub fn set_terms(&mut self, terms: &Terms) {

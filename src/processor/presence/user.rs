@@ -39,6 +39,12 @@ impl User {
         Self { id, version: Packed::new(0), flags: code(Status::Offline) }
     }
 
+    /// Reads some of it.
+    #[inline]
+    pub fn touch(&self) -> u8 {
+        self.flags
+    }
+
     pub fn version(&self) -> u64 {
         self.version.get() as u64
     }
