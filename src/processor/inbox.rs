@@ -110,15 +110,20 @@ impl Fold for Inbox {
     }
 
     fn wanted<'a>(&self, records: &mut dyn Iterator<Item = RecordRef<'a>>) -> Vec<Query> {
-        let mut missing = BTreeSet::new();
+        let topology = &self.setup.topology;
+        let ours = topology.buckets(Self::KIND) / topology.partitions(Topic::Deliveries);
+        let mut needed = BTreeSet::new();
         for record in records {
+            // A few records of large groups need all buckets: the others need not be looked at.
+            if needed.len() == ours as usize {
+                break;
+            }
             let Ok(deliveries) = decode_deliveries(record.value) else { continue };
             let (placed, _) = self.place(&deliveries);
-            let buckets = placed.iter().flatten().map(|recipient| recipient.bucket);
-            missing.extend(buckets.filter(|bucket| !self.buckets.contains(bucket)));
+            needed.extend(placed.iter().flatten().map(|recipient| recipient.bucket));
         }
+        let missing = needed.into_iter().filter(|bucket| !self.buckets.contains(bucket));
         missing
-            .into_iter()
             .map(|bucket| match self.fetches.get(&bucket) {
                 Some(fetch) => fetch.next(bucket),
                 None => Fetch::default().next(bucket),

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     limits::{WINDOW_ENTRIES_MAX, WINDOW_MS_MAX},
+    log::Chunk,
     processor::bench::{Bench, START_MS, setup},
     record::posted::DeliveriesWriter,
     table::{
@@ -153,6 +154,26 @@ fn a_bucket_of_several_pages_is_read_whole() {
     bench.send(&deliveries(&[2], &names));
     bench.settle();
     assert!(users.iter().all(|user| head(&bench, user).latest_seq == 2));
+}
+
+#[test]
+fn records_are_looked_at_until_every_bucket_is_needed() {
+    let bench = bench();
+    let of_bucket = |number: u32| {
+        let user = (0..).map(|number| format!("user-{number}")).find(|user| bucket(&bench, user) == number);
+        deliveries(&[1], &[&user.expect("a user of the bucket")])
+    };
+    let buckets = bench.fold.setup.topology.buckets(ProcessorKind::Inbox);
+    let values: Vec<String> = [0, 0].into_iter().chain(0..buckets).chain([0; 100]).map(of_bucket).collect();
+    let mut chunk = Chunk::new(0, 1);
+    for (offset, value) in values.iter().enumerate() {
+        chunk.push(offset as Offset, START_MS, None, Some(value.as_bytes()), Vec::new());
+    }
+    let mut looked_at = 0;
+    let queries =
+        bench.fold.wanted(&mut (0..chunk.len()).map(|index| chunk.get(index)).inspect(|_| looked_at += 1));
+    assert_eq!(queries.len(), buckets as usize);
+    assert!(looked_at <= 2 + buckets + 1, "{looked_at} of {} records", chunk.len());
 }
 
 #[test]
