@@ -237,6 +237,8 @@ pub struct Engine<F> {
     /// The number of the open batch, and since when it has something in it.
     batch: u64,
     open_since_ms: Option<i64>,
+    /// Batches that were closed since the partitions were taken over.
+    closed: u32,
     /// When the last transaction was sent.
     sent_ms: i64,
     polling: bool,
@@ -290,6 +292,7 @@ impl<F: Fold> Engine<F> {
             in_flight: None,
             batch: 1,
             open_since_ms: None,
+            closed: 0,
             sent_ms: now.boot_ms,
             polling: false,
             behind_since_ms: now.boot_ms,

@@ -60,10 +60,11 @@ pub fn run(suite: &Suite) -> Result<()> {
         inbox = inside.start_at_once::<Inbox>(&keyspace, &cql, Transactions::On)?;
         inbox.wait_written("inbox", (MESSAGES * recipients) as usize)?;
         let kept = inbox.seen.take();
-        let (warm, rate) = warm_up(&kept)?;
+        let (first, warm, rate) = warm_up(&kept)?;
         let (bare, heads) = read_heads(servers.cql.address(), &keyspace)?;
         eprintln!(
-            "  round {round}: warm after {warm:.2} s, steady {rate:.0} entries/s; {heads} heads read in {bare:.2} s"
+            "  round {round}: first entries after {first:.2} s, warm after {warm:.2} s, steady {rate:.0} entries/s; \
+             {heads} heads read in {bare:.2} s"
         );
         if round >= WARM_UP_ROUNDS {
             rounds.push((warm, bare));
@@ -74,14 +75,15 @@ pub fn run(suite: &Suite) -> Result<()> {
     suite.record("inbox_warmup_vs_steady", rounds)
 }
 
-/// Seconds from the first fetch until entries are written at nearly the steady rate, which is that of the
-/// second half.
-fn warm_up(kept: &Kept) -> Result<(f64, f64)> {
+/// Seconds from the first fetch until the first entries are written, and until they are at nearly the steady
+/// rate, which is that of the second half.
+fn warm_up(kept: &Kept) -> Result<(f64, f64, f64)> {
     let begun = kept.fetched.context("a partition that was fetched")?;
     let entries = kept.written.iter().filter(|(_, table, _)| *table == "inbox");
     let at: Vec<(f64, usize)> = entries.map(|(at, _, rows)| (seconds(*at, begun), *rows)).collect();
     let total: usize = at.iter().map(|(_, rows)| rows).sum();
-    let last = at.last().context("entries that were written")?.0;
+    let ((first, _), (last, _)) =
+        (at.first().zip(at.last())).map(|(a, b)| (*a, *b)).context("entries that were written")?;
     let mut seen = 0;
     let half = at.iter().find(|(_, rows)| {
         seen += rows;
@@ -96,7 +98,7 @@ fn warm_up(kept: &Kept) -> Result<(f64, f64)> {
     // Where a window at nearly the steady rate begins.
     let starts = at.iter().map(|(at, _)| *at);
     let warm = starts.into_iter().find(|start| rate(*start) >= STEADY * steady).unwrap_or(last);
-    Ok((warm, steady))
+    Ok((first, warm, steady))
 }
 
 fn seconds(at: Instant, begun: Instant) -> f64 {

@@ -24,6 +24,10 @@ const PRODUCER_PAUSE_MS: i64 = 500;
 /// Fenced twice in this time while the broker lists our member: two pods share a name.
 const FENCED_TWICE_MS: i64 = 60_000;
 
+/// After a takeover the store has nothing to do until the first batch is committed: that one may bring about a
+/// sixteenth of what a batch may, each further one twice as much as the one before.
+const SLOW_START: u32 = 4;
+
 impl<F: Fold> Engine<F> {
     pub(super) fn fold(&mut self, executor: &impl Executor) {
         let records_max = (TRANSACTION_INPUT_RECORDS_MAX / self.tasks.len().max(1)) as u64;
@@ -131,7 +135,8 @@ impl<F: Fold> Engine<F> {
         if mutant::is(Mutant::BatchWithoutBound) {
             return usize::MAX;
         }
-        (self.config.pace.transaction_bytes_max / self.tasks.len().max(1)).min(PART_OUTPUT_BYTES_MAX)
+        let all_max = self.config.pace.transaction_bytes_max >> SLOW_START.saturating_sub(self.closed);
+        (all_max / self.tasks.len().max(1)).min(PART_OUTPUT_BYTES_MAX)
     }
 
     /// How old a batch may become. Behind, nobody has it sooner by small transactions, and large ones cost
@@ -165,6 +170,7 @@ impl<F: Fold> Engine<F> {
     fn close_batch(&mut self) {
         let number = self.batch;
         self.batch += 1;
+        self.closed = self.closed.saturating_add(1);
         self.open_since_ms = None;
         let mut parts = Vec::new();
         for (partition, task) in &mut self.tasks {
@@ -373,6 +379,7 @@ impl<F: Fold> Engine<F> {
         self.beacons.clear();
         self.checkpointing.clear();
         self.open_since_ms = None;
+        self.closed = 0;
         self.unproved = false;
         self.forget_requests();
     }

@@ -116,6 +116,23 @@ fn behind_a_batch_may_become_as_old_as_the_log_has_been_ahead_up_to_one_second()
 }
 
 #[test]
+fn after_a_takeover_batches_begin_small_and_become_twice_as_large_each_time() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    let large: Vec<String> = (0..200).map(|number| format!("{number:060000}")).collect();
+    let large: Vec<&str> = large.iter().map(String::as_str).collect();
+    stage.records(fetch, 0, &large);
+    let mut position = 0;
+    let sizes = [(); 4].map(|()| {
+        let transaction = stage.commit();
+        let former = std::mem::replace(&mut position, offsets_of(&transaction)[0].1.offset);
+        position - former
+    });
+    assert!((2..=12).contains(&sizes[0]), "at most a sixteenth of 12 MiB: {sizes:?}");
+    assert!(sizes.windows(2).all(|pair| (2 * pair[0] - 2..=2 * pair[0] + 2).contains(&pair[1])), "{sizes:?}");
+}
+
+#[test]
 fn the_next_records_are_asked_for_before_the_last_ones_are_folded() {
     let mut stage = Stage::live(0, 0);
     let (_, fetch) = stage.fetch();
