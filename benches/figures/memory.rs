@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use heartline::{
     effect::Output,
     limits::STATE_BYTES_MAX,
-    log::Chunk,
+    log::{Chunk, ChunkSize},
     processor::{Fold as _, Retention, Setup, Step, presence::Presence},
     record::beacon::{Parameters, encode_beacon},
     task::TOUCHED,
@@ -90,6 +90,8 @@ pub fn child(name: &str, size: u64) -> Result<f64> {
 struct Folds {
     folds: Vec<Presence>,
     offsets: Vec<i64>,
+    /// The largest chunk of the last second.
+    like: ChunkSize,
     batch: u64,
     spent: Duration,
 }
@@ -109,14 +111,21 @@ impl Folds {
             Topology::shipped().partitions(Topic::Heartbeats) == partitions,
             "a fold for every partition"
         );
-        Ok(Self { offsets: vec![0; folds.len()], folds, batch: 0, spent: Duration::ZERO })
+        Ok(Self {
+            offsets: vec![0; folds.len()],
+            folds,
+            like: ChunkSize::default(),
+            batch: 0,
+            spent: Duration::ZERO,
+        })
     }
 
     fn rounds(&mut self, load: &Load, rounds: std::ops::Range<u64>) -> Result<()> {
         for second in rounds.start * BEAT_EVERY_S..rounds.end * BEAT_EVERY_S {
             let time_ms = START_MS + second as i64 * 1_000;
+            // As the reader makes them: with room for as much as the last ones held.
             let mut chunks: Vec<Chunk> =
-                (0..load.partitions).map(|partition| Chunk::new(partition, 1)).collect();
+                (0..load.partitions).map(|partition| Chunk::sized(partition, 1, self.like)).collect();
             for index in load.due(second) {
                 let value = load.beat(index, second / BEAT_EVERY_S, Changes::OnePercent);
                 let partition = load.partition(index) as usize;
@@ -126,6 +135,9 @@ impl Folds {
             for partition in 0..chunks.len() {
                 self.push(&mut chunks, partition, time_ms, None, &beacon);
             }
+            let sizes = || chunks.iter().map(Chunk::size);
+            self.like.records = sizes().map(|size| size.records).max().unwrap_or(0);
+            self.like.bytes = sizes().map(|size| size.bytes).max().unwrap_or(0);
             chunks.iter().try_for_each(|chunk| self.fold(chunk))?;
         }
         Ok(())

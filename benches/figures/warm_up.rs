@@ -82,8 +82,8 @@ fn warm_up(kept: &Kept) -> Result<(f64, f64, f64)> {
     let entries = kept.written.iter().filter(|(_, table, _)| *table == "inbox");
     let at: Vec<(f64, usize)> = entries.map(|(at, _, rows)| (seconds(*at, begun), *rows)).collect();
     let total: usize = at.iter().map(|(_, rows)| rows).sum();
-    let ((first, _), (last, _)) =
-        (at.first().zip(at.last())).map(|(a, b)| (*a, *b)).context("entries that were written")?;
+    let (first, last) = at.first().zip(at.last()).context("entries that were written")?;
+    let (first, last) = (first.0, last.0);
     let mut seen = 0;
     let half = at.iter().find(|(_, rows)| {
         seen += rows;

@@ -24,8 +24,8 @@ const PRODUCER_PAUSE_MS: i64 = 500;
 /// Fenced twice in this time while the broker lists our member: two pods share a name.
 const FENCED_TWICE_MS: i64 = 60_000;
 
-/// After a takeover the store has nothing to do until the first batch is committed: that one may bring about a
-/// sixteenth of what a batch may, each further one twice as much as the one before.
+/// After a takeover the store has nothing to do until the first batch is committed: that one may bring about
+/// a sixteenth of what a batch may, each further one twice as much as the one before.
 const SLOW_START: u32 = 4;
 
 impl<F: Fold> Engine<F> {
