@@ -112,7 +112,7 @@ impl People {
         self.by_id.touch(hash)
     }
 
-    /// Reads both ends of what is stored of a user that has this hash, if there is one.
+    /// Reads two bytes, far from each other, of what is stored of a user that has this hash, if there is one.
     #[inline]
     pub fn touch_user(&self, hash: u32) -> u8 {
         let one = self.by_id.find(hash, |_| true).map(|place| &self.users[place]);
