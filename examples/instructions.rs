@@ -15,6 +15,7 @@ use heartline::{
         beacon::{Parameters, encode_beacon},
         heartbeats, posted, receipts, sends,
     },
+    task::TOUCHED,
     topology::Topology,
 };
 
@@ -119,6 +120,8 @@ fn fold(count: usize) -> Result<(), String> {
     let mut values = [r#""#, r#","busy":true"#]
         .map(|more| (0..SESSIONS).map(|index| beat(index, 0, more).into_bytes()).collect::<Vec<_>>());
     let counter_at = beat(0, 0, "").find("100000").ok_or("a counter")?;
+    let user_at = beat(0, 0, "").find(&user(0)).ok_or("a user")?;
+    let key = user_at..user_at + user(0).len();
     let mut offset = 0;
     for round in 0..=count.div_ceil(SESSIONS) {
         let beats = if round == 0 { SESSIONS } else { (count - (round - 1) * SESSIONS).min(SESSIONS) };
@@ -129,7 +132,7 @@ fn fold(count: usize) -> Result<(), String> {
             let index = (at * (7_919 + 2 * round)) % SESSIONS;
             let value = &mut values[usize::from((index + round).is_multiple_of(100))][index];
             value[counter_at + 2..counter_at + 6].copy_from_slice(&digits(round));
-            chunk.push(offset, time_ms, None, Some(value), Vec::new());
+            chunk.push(offset, time_ms, Some(&value[key.clone()]), Some(value), Vec::new());
             offset += 1;
             if at % (SESSIONS / 30) == 0 {
                 let beacon = encode_beacon("g", "one", offset * 6, &Parameters::VERSION_1);
@@ -149,8 +152,12 @@ fn digits(round: usize) -> [u8; 4] {
 fn fold_chunk(fold: &mut Presence, chunk: &Chunk, batch: u64) -> Result<(), String> {
     fold.begin_batch(batch);
     let mut output = Output::new(0);
-    let mut at = 0;
+    let (mut at, mut touched) = (0, 0);
     while at < chunk.len() {
+        if at == touched {
+            touched = chunk.len().min(at + TOUCHED);
+            fold.touch((at..touched).map(|at| chunk.get(at)));
+        }
         let record = chunk.get(at);
         output.begin(record.offset, true);
         match fold.fold(&record, &mut output) {
