@@ -61,7 +61,9 @@ impl World {
             least = least.min(servers_s);
             rounds += 1;
         }
-        eprintln!("  warm after {rounds} rounds, of which the servers took {least:.2} s at the least");
+        eprintln!(
+            "  warmed up by {rounds} rounds, {WARM_UP_ROUNDS_MAX} at most; the servers took {least:.2} s or more"
+        );
         Ok(())
     }
 
