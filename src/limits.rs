@@ -98,12 +98,11 @@ pub const RECENT_CHANGES_MAX: usize = 256;
 /// Members of a conversation; a change that would exceed it is refused.
 pub const MEMBERS_MAX: usize = 200_000;
 /// Rows of a page that is read together with the static cells of its partition: one page of the database's
-/// protocol, so that all of it is of one moment. A bucket of some 2,000 rows, as README advises, fits into
-/// one; a second page means a third reading, of the static cells.
-pub const PAGE_ROWS_MAX: u32 = 2_500;
+/// protocol, so that all of it is of one moment.
+pub const PAGE_ROWS_MAX: u32 = 1_000;
 
 /// Elements of one answer to a reader, and how many they are when nobody says.
-pub const READ_COUNT_MAX: u32 = 1_000;
+pub const READ_COUNT_MAX: u32 = PAGE_ROWS_MAX;
 pub const READ_COUNT_DEFAULT: u32 = 100;
 /// Bytes of bodies after which a page of an inbox or a history ends, with the step that reached them.
 pub const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
