@@ -1,13 +1,16 @@
 //! The other end: what the command line needs to ask a running `heartline`.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, Response,
     body::Incoming,
-    client::conn::http1,
+    client::conn::http1::{self, SendRequest},
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
@@ -41,7 +44,14 @@ pub enum ClientError {
 pub struct Client {
     authority: String,
     token: Option<SecretString>,
+    /// A connection that was used and is open.
+    idle: Arc<Mutex<Option<Connection>>>,
 }
+
+type Connection = SendRequest<Full<Bytes>>;
+
+/// An answer, and the connection that is free again once its body is read.
+type Answer = (Response<Incoming>, Connection);
 
 impl Client {
     /// `http://HOST:PORT`; TLS is a proxy's business.
@@ -50,7 +60,7 @@ impl Client {
         let authority = url.strip_prefix("http://").ok_or_else(bad)?.trim_end_matches('/');
         let port = authority.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
         match port {
-            Some(Ok(_)) => Ok(Self { authority: authority.to_owned(), token }),
+            Some(Ok(_)) => Ok(Self { authority: authority.to_owned(), token, idle: Arc::default() }),
             _ => Err(bad()),
         }
     }
@@ -66,8 +76,7 @@ impl Client {
 
     /// Asks for something of a known form; what stands in it as raw JSON keeps its bytes.
     pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let response = self.send(Method::GET, path, Bytes::new(), "").await?;
-        let body = self.body(response).await?;
+        let body = self.body(self.send(Method::GET, path, Bytes::new(), "").await?).await?;
         serde_json::from_slice(&body)
             .map_err(|error| ClientError::Unreadable { url: self.url(), message: error.to_string() })
     }
@@ -79,15 +88,15 @@ impl Client {
 
     /// Begins to read events.
     pub async fn events(&self, path: &str) -> Result<Events, ClientError> {
-        let response = self.send(Method::GET, path, Bytes::new(), "").await?;
-        match response.status().is_success() {
+        let answer = self.send(Method::GET, path, Bytes::new(), "").await?;
+        match answer.0.status().is_success() {
             true => Ok(Events {
                 url: self.url(),
-                body: response.into_body(),
+                body: answer.0.into_body(),
                 reader: sse::Reader::default(),
                 waiting: Vec::new(),
             }),
-            false => Err(self.json(response).await.err().unwrap_or_else(|| self.away("no events"))),
+            false => Err(self.json(answer).await.err().unwrap_or_else(|| self.away("no events"))),
         }
     }
 
@@ -97,13 +106,8 @@ impl Client {
         path: &str,
         body: Bytes,
         content_type: &str,
-    ) -> Result<Response<Incoming>, ClientError> {
+    ) -> Result<Answer, ClientError> {
         let answer = async {
-            let stream = TcpStream::connect(&self.authority).await.map_err(|error| self.away(error))?;
-            let (mut sender, connection) =
-                http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.away(error))?;
-            // The connection ends with the response's body; how it ends, the body says.
-            tokio::spawn(connection);
             let mut request = Request::builder().method(method).uri(path).header(HOST, &self.authority);
             if !content_type.is_empty() {
                 request = request.header(CONTENT_TYPE, content_type);
@@ -112,7 +116,17 @@ impl Client {
                 request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
             }
             let request = request.body(Full::new(body)).map_err(|error| self.away(error))?;
-            sender.send_request(request).await.map_err(|error| self.away(error))
+            let idle = self.idle().take();
+            if let Some(mut connection) = idle
+                && connection.ready().await.is_ok()
+                && let Ok(response) = connection.send_request(request.clone()).await
+            {
+                return Ok((response, connection));
+            }
+            // A server may close what was idle, at any time: what arrives twice changes nothing.
+            let mut connection = self.connect().await?;
+            let response = connection.send_request(request).await.map_err(|error| self.away(error))?;
+            Ok((response, connection))
         };
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
             Ok(answer) => answer,
@@ -120,14 +134,29 @@ impl Client {
         }
     }
 
-    async fn json(&self, response: Response<Incoming>) -> Result<Value, ClientError> {
-        Ok(serde_json::from_slice(&self.body(response).await?).unwrap_or(Value::Null))
+    async fn connect(&self) -> Result<Connection, ClientError> {
+        let stream = TcpStream::connect(&self.authority).await.map_err(|error| self.away(error))?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.away(error))?;
+        // How the connection ends, the requests on it say.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Option<Connection>> {
+        // A panic elsewhere leaves a connection whole.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn json(&self, answer: Answer) -> Result<Value, ClientError> {
+        Ok(serde_json::from_slice(&self.body(answer).await?).unwrap_or(Value::Null))
     }
 
     /// The body of an answer that is a success.
-    async fn body(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+    async fn body(&self, (response, connection): Answer) -> Result<Bytes, ClientError> {
         let status = response.status();
         let body = response.into_body().collect().await.map_err(|error| self.away(error))?.to_bytes();
+        *self.idle() = Some(connection);
         if status.is_success() {
             return Ok(body);
         }
@@ -185,3 +214,6 @@ pub fn escaped(value: &str) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;
