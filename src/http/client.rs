@@ -88,15 +88,17 @@ impl Client {
 
     /// Begins to read events.
     pub async fn events(&self, path: &str) -> Result<Events, ClientError> {
-        let answer = self.send(Method::GET, path, Bytes::new(), "").await?;
-        match answer.0.status().is_success() {
+        let (response, connection) = self.send(Method::GET, path, Bytes::new(), "").await?;
+        match response.status().is_success() {
             true => Ok(Events {
                 url: self.url(),
-                body: answer.0.into_body(),
+                body: response.into_body(),
                 reader: sse::Reader::default(),
                 waiting: Vec::new(),
             }),
-            false => Err(self.json(answer).await.err().unwrap_or_else(|| self.away("no events"))),
+            false => {
+                Err(self.json((response, connection)).await.err().unwrap_or_else(|| self.away("no events")))
+            }
         }
     }
 
@@ -136,11 +138,11 @@ impl Client {
 
     async fn connect(&self) -> Result<Connection, ClientError> {
         let stream = TcpStream::connect(&self.authority).await.map_err(|error| self.away(error))?;
-        let (sender, connection) =
+        let (connection, driver) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.away(error))?;
         // How the connection ends, the requests on it say.
-        tokio::spawn(connection);
-        Ok(sender)
+        tokio::spawn(driver);
+        Ok(connection)
     }
 
     fn idle(&self) -> MutexGuard<'_, Option<Connection>> {

@@ -16,7 +16,8 @@ async fn requests_share_a_connection_until_the_server_closes_it() {
                 let mut line = String::new();
                 while line != "\r\n" {
                     line.clear();
-                    stream.read_line(&mut line).await.expect("a line of a request");
+                    let bytes = stream.read_line(&mut line).await.expect("a line of a request");
+                    assert_ne!(bytes, 0, "the client closed a connection that it could use again");
                 }
                 let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
                 stream.write_all(answer).await.expect("the client reads");
