@@ -35,7 +35,12 @@ mod real {
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
 use suite::{Arguments, Suite};
+
+/// As the product has it, of which some figures run the workers and the folds in this process.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
