@@ -22,8 +22,8 @@ const REDIS_BEATS: u64 = 2_000_000;
 /// Rounds before those that count. For a minute or two of work the compilers of both servers' virtual
 /// machines take half of what the servers take: they are warm when so many rounds in a row have not brought
 /// their core time below nine tenths of the least before, or after the most rounds.
-const WARM_AFTER_ROUNDS: usize = 3;
-const WARM_UP_ROUNDS_MAX: usize = 15;
+const WARM_AFTER_ROUNDS: usize = 5;
+const WARM_UP_ROUNDS_MAX: usize = 20;
 
 /// A worker whose sessions have all joined, and its log.
 pub struct World {
