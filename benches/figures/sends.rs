@@ -225,8 +225,8 @@ fn active(suite: &Suite, deployment: &Deployment, worker: usize, sender: &Sender
     }
     let bytes = proc::rss_bytes(pid)?.saturating_sub(before) as f64 / chat.groups as f64;
     suite.note(format!(
-        "an active conversation of two takes {bytes:.0} bytes of the worker, its members' inboxes included \
-         ({} of them, resident memory after / before)",
+        "memory of an active conversation of two: {bytes:.0} bytes of the worker, its members' inboxes \
+         included ({} of them, resident memory after / before)",
         chat.groups
     ));
     Ok(())
