@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{Beat, Field, Input, judge::PART_DEPTH};
+use super::{Beat, Field, judge::PART_DEPTH};
 use crate::{
     limits::{
         BATCH_BYTES_MAX, HEARTBEAT_BYTES_MAX, ID_BYTES_MAX, INTEGER_MAX, LEASE_MS_MAX, LEASE_MS_MIN,
@@ -20,21 +20,23 @@ use crate::{
 const HEARTBEAT: &[u8] = br#"{"v":1,"type":"heartbeat","#;
 const HEARTBEATS: &[u8] = br#"{"v":1,"type":"heartbeats","#;
 
+/// The only beat of a record.
 #[inline(always)]
-pub(super) fn scan(value: &[u8]) -> Option<Input<'_>> {
+pub(super) fn heartbeat(value: &[u8]) -> Option<Beat<'_>> {
+    if value.len() > HEARTBEAT_BYTES_MAX {
+        return None;
+    }
+    Scanner::after(HEARTBEAT, value)?.beat(1, Scanner::at_end)
+}
+
+/// The beats of a batch.
+pub(super) fn heartbeats(value: &[u8]) -> Option<Vec<(u32, Beat<'_>)>> {
     if value.len() > BATCH_BYTES_MAX {
         return None;
     }
-    let mut scanner = Scanner { text: std::str::from_utf8(value).ok()?, at: 0 };
-    if scanner.eat(HEARTBEAT) && value.len() <= HEARTBEAT_BYTES_MAX {
-        let beat = scanner.beat(1)?;
-        return scanner.at_end().then_some(Input::Heartbeat(beat));
-    }
-    if scanner.eat(HEARTBEATS) {
-        let beats = scanner.beats()?;
-        return scanner.at_end().then_some(Input::Heartbeats { beats, refused: Vec::new() });
-    }
-    None
+    let mut scanner = Scanner::after(HEARTBEATS, value)?;
+    let beats = scanner.beats()?;
+    scanner.at_end().then_some(beats)
 }
 
 /// Always at a character boundary of `text`.
@@ -44,6 +46,15 @@ struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
+    /// Behind what a record must begin with.
+    #[inline(always)]
+    fn after(prefix: &[u8], value: &'a [u8]) -> Option<Self> {
+        if !value.starts_with(prefix) {
+            return None;
+        }
+        Some(Self { text: std::str::from_utf8(value).ok()?, at: prefix.len() })
+    }
+
     /// A batch from its first field after the type.
     fn beats(&mut self) -> Option<Vec<(u32, Beat<'a>)>> {
         let mut shared: Field<&str> = Field::LeftOut;
@@ -56,7 +67,7 @@ impl<'a> Scanner<'a> {
         }
         let mut beats = Vec::with_capacity(self.rest().len() / 64);
         while self.eat(b"{") {
-            let mut beat = self.beat(PART_DEPTH + 1)?;
+            let mut beat = self.beat(PART_DEPTH + 1, |_| true)?;
             if beat.gateway == Field::LeftOut {
                 beat.gateway = shared.map(Cow::Borrowed);
             }
@@ -72,12 +83,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// The fields of a beat in any order, its closing brace included. `depth` objects and arrays are around a
-    /// field.
+    /// field. What comes behind the beat must be as `end` says.
     ///
     /// Fields are locals until the end and the function is inlined, because a `Beat` that is moved from slot
     /// to slot costs as much as reading it.
     #[inline(always)]
-    fn beat(&mut self, depth: usize) -> Option<Beat<'a>> {
+    fn beat(&mut self, depth: usize, end: impl FnOnce(&Self) -> bool) -> Option<Beat<'a>> {
         let (mut user, mut session, mut epoch, mut counter) = (None, None, None, None);
         let (mut device, mut gateway) = (Field::LeftOut, Field::LeftOut);
         let (mut lease_ms, mut idle_ms) = (Field::LeftOut, Field::LeftOut);
@@ -102,6 +113,9 @@ impl<'a> Scanner<'a> {
                 b'}' => break,
                 _ => return None,
             }
+        }
+        if !end(self) {
+            return None;
         }
         Some(Beat {
             user: Cow::Borrowed(user?),
@@ -172,11 +186,7 @@ impl<'a> Scanner<'a> {
         const DIGITS_MAX: usize = 16;
         const _: () = assert!(INTEGER_MAX < 10_i64.pow(DIGITS_MAX as u32));
         let rest = self.rest();
-        let mut integer = 0;
-        let mut length = 0;
-        if let Some(eight) = eight_digits(rest) {
-            (integer, length) = (eight, 8);
-        }
+        let (mut integer, mut length) = rest.first_chunk().map_or((0, 0), |word| digits(*word));
         while let Some(digit) =
             rest.get(length).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10)
         {
@@ -246,37 +256,37 @@ fn plain_length(bytes: &[u8]) -> Option<usize> {
             return Some(at * 8 + stops.trailing_zeros() as usize / 8);
         }
     }
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let length = stops(u64::from_le_bytes(last)).trailing_zeros() as usize / 8;
-    (length < rest.len()).then_some(words.len() * 8 + length)
+    let is_stop = |byte: &u8| stops(u64::from(*byte) | PLAIN << 8) != 0;
+    rest.iter().position(is_stop).map(|at| words.len() * 8 + at)
 }
+
+/// Bytes that may stand in an id.
+const PLAIN: u64 = ONES * b'a' as u64;
 
 /// Sets the high bit of the lowest byte that ends a plain text. Bytes above it may be marked without reason,
 /// because the subtractions and the addition carry upwards.
 fn stops(word: u64) -> u64 {
-    let is = |byte: u8| {
-        let zero = word ^ (ONES * u64::from(byte));
-        zero.wrapping_sub(ONES) & !zero
-    };
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    // Where a byte is ASCII, its high bit comes from a borrow alone; where it is not, it ends the text anyway.
+    let is = |byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
+    let control = word.wrapping_sub(ONES * 0x20);
     let not_ascii = word | word.wrapping_add(ONES);
     (is(b'"') | is(b'\\') | is(b'/') | control | not_ascii) & HIGHS
 }
 
-/// The number that eight digits at the start are.
-fn eight_digits(bytes: &[u8]) -> Option<i64> {
-    let word = u64::from_le_bytes(*bytes.first_chunk()?);
-    // A digit is 0x30 .. 0x39: its upper half is 3, also after 6 was added to it.
+/// The number that the digits at the start are, eight at most, and how many they are.
+fn digits(bytes: [u8; 8]) -> (i64, usize) {
+    let word = u64::from_le_bytes(bytes);
+    // A digit is 0x30 .. 0x39: its upper half is 3, also after 6 was added to it. The additions carry upwards
+    // from what is none.
     let upper_halves = (word & (ONES * 0xf0)) | ((word.wrapping_add(ONES * 6) & (ONES * 0xf0)) >> 4);
-    if upper_halves != ONES * 0x33 {
-        return None;
-    }
+    let length = (upper_halves ^ (ONES * 0x33)).trailing_zeros() / 8;
+    // Zeros come before them, so that there are eight.
+    let word = word.checked_shl(u64::BITS - 8 * length).unwrap_or(0);
     // Neighbours are joined: digits to pairs, pairs to fours, fours to eight.
     let pairs = (word & (ONES * 0x0f)).wrapping_mul(2_561) >> 8;
     let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(6_553_601) >> 16;
     let eight = (fours & 0x0000_ffff_0000_ffff).wrapping_mul(42_949_672_960_001) >> 32;
-    Some(eight as i64)
+    (eight as i64, length as usize)
 }
 
 /// Takes a field's value, unless the field has been there before.
@@ -292,3 +302,6 @@ fn set<T>(slot: &mut Field<T>, value: Field<T>) -> Option<()> {
     *slot = value;
     Some(())
 }
+
+#[cfg(test)]
+mod tests;
