@@ -2,6 +2,10 @@
 
 /// The name and the text of every case of `src/sim/cases`.
 pub const KEPT: &[(&str, &str)] = &[
+    (
+        "a_checkpoint_of_the_beginning_serves_alone",
+        include_str!("../../cases/a_checkpoint_of_the_beginning_serves_alone.case"),
+    ),
     ("aborted_state_kept", include_str!("../../cases/aborted_state_kept.case")),
     (
         "an_older_beat_begins_an_ended_session_again",

@@ -148,11 +148,11 @@ impl Stored {
         if known && kind != ProcessorKind::Presence {
             return Ok(());
         }
+        let metadata = OffsetMetadata::decode(&committed.metadata)
+            .ok_or_else(|| format!("{kind}/{partition}: the committed metadata is not ours"))?;
         let row = progress(network, kind, partition);
         if !known {
             self.offsets.insert((kind, partition), committed.offset);
-            let metadata = OffsetMetadata::decode(&committed.metadata)
-                .ok_or_else(|| format!("{kind}/{partition}: the committed metadata is not ours"))?;
             // The beginning is known without a row, and stays the same when a checkpoint of it is stored.
             let is_beginning = metadata.stored == metadata.start && metadata.resume.is_none();
             let is_stated = row.as_ref().is_some_and(|row| {
@@ -168,7 +168,10 @@ impl Stored {
             }
         }
         match row {
-            Some(ProgressRow { stored, resume: Some(_), base_us, .. }) if kind == ProcessorKind::Presence => {
+            // At the beginning every bucket is empty, with a checkpoint of that or without.
+            Some(ProgressRow { stored, resume: Some(_), base_us, .. })
+                if kind == ProcessorKind::Presence && stored != metadata.start =>
+            {
                 self.can_be_restored(network, partition, stored, base_us)
             }
             _ => Ok(()),
