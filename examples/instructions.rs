@@ -156,7 +156,7 @@ fn fold_chunk(fold: &mut Presence, chunk: &Chunk, batch: u64) -> Result<(), Stri
     while at < chunk.len() {
         if at == touched {
             touched = chunk.len().min(at + TOUCHED);
-            fold.touch((at..touched).map(|at| chunk.get(at)));
+            fold.touch((at..touched).filter_map(|at| chunk.key(at)));
         }
         let record = chunk.get(at);
         output.begin(record.offset, true);

@@ -165,6 +165,16 @@ impl Chunk {
         }
     }
 
+    /// The key of the record at `index`.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Chunk::len`].
+    #[must_use]
+    pub fn key(&self, index: usize) -> Option<&[u8]> {
+        let Span { start, key, .. } = self.spans[index];
+        key.checked_sub(1).map(|length| &self.bytes[start as usize..(start + length) as usize])
+    }
+
     /// The offset of the last record.
     #[must_use]
     pub fn last_offset(&self) -> Option<Offset> {

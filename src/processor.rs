@@ -153,7 +153,7 @@ pub trait Fold: Send + Sized + 'static {
 
     /// Reads what these records will probably need, all at once, so that the processor's waits for memory
     /// overlap. Changes nothing; without it each record waits for its own.
-    fn touch<'a>(&self, _records: impl Iterator<Item = RecordRef<'a>>) {}
+    fn touch<'a>(&self, _keys: impl Iterator<Item = &'a [u8]>) {}
 
     /// Folds one record; effects go to `output`, which has been told the record's offset.
     fn fold(&mut self, record: &RecordRef<'_>, output: &mut Output) -> Step;

@@ -206,7 +206,7 @@ impl<F: Fold> Task<F> {
                 }
                 if self.cursor.is_multiple_of(TOUCHED) {
                     let end = chunk.len().min(self.cursor + TOUCHED);
-                    self.fold.touch((self.cursor..end).map(|index| chunk.get(index)));
+                    self.fold.touch((self.cursor..end).filter_map(|index| chunk.key(index)));
                 }
                 let record = chunk.get(self.cursor);
                 if record.offset < self.position {

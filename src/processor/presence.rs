@@ -97,17 +97,17 @@ impl Fold for Presence {
         self.batch = batch;
     }
 
-    fn touch<'a>(&self, records: impl Iterator<Item = RecordRef<'a>>) {
+    fn touch<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
         // Producers key their records by the user. Where one does not, its records are folded all the same.
-        let hashes = records.filter_map(|record| record.key).map(murmur2);
-        self.touch_users(hashes.filter_map(|hash| Some((self.routing.bucket(hash)?, hash))));
+        self.touch_users(keys.map(murmur2).filter_map(|hash| Some((self.routing.bucket(hash)?, hash))));
     }
 
     fn fold(&mut self, record: &RecordRef<'_>, output: &mut Output) -> Step {
-        match decode(record.value) {
-            Ok(input) => self.fold_input(record, &input, output),
+        // Borrowed, because an input that is moved waits for its own bytes.
+        match &decode(record.value) {
+            Ok(input) => self.fold_input(record, input, output),
             Err(refusal) => {
-                self.refuse(record, &refusal, &[], output);
+                self.refuse(record, refusal, &[], output);
                 self.position = record.offset + 1;
                 Step::DeadLettered
             }
@@ -187,10 +187,10 @@ impl Presence {
     /// Reads what is stored of users, given by bucket and hash. One pass for each step on the way to them, so
     /// that none of a pass waits for another.
     fn touch_users(&self, users: impl Iterator<Item = (usize, u32)>) {
-        let users: Vec<(&People, u32)> =
-            users.map(|(bucket, hash)| (&self.buckets[bucket].people, hash)).collect();
-        let entries = users.iter().fold(0, |read, (people, hash)| read ^ people.touch_index(*hash));
-        let ends = users.iter().fold(0, |read, (people, hash)| read ^ people.touch_user(*hash));
+        let mut found: Vec<(&People, u32)> = Vec::with_capacity(users.size_hint().1.unwrap_or_default());
+        found.extend(users.map(|(bucket, hash)| (&self.buckets[bucket].people, hash)));
+        let entries = found.iter().fold(0, |read, (people, hash)| read ^ people.touch_index(*hash));
+        let ends = found.iter().fold(0, |read, (people, hash)| read ^ people.touch_user(*hash));
         black_box((entries, ends));
     }
 

@@ -144,6 +144,12 @@ impl Bucket {
         }
     }
 
+    /// Whether a session's block fires before anything is due of it.
+    fn is_filed(&self, session: u32, parameters: &Parameters) -> bool {
+        let deadline_ms = self.deadline_ms(session, parameters);
+        deadline_ms.is_none_or(|deadline_ms| self.wheel.fires_by(session, deadline_ms))
+    }
+
     /// Files sessions, those of a block side by side, each block once.
     fn file_blocks(&mut self, sessions: &[u32], parameters: &Parameters) {
         for block in sessions.chunk_by(|a, b| wheel::block(*a) == wheel::block(*b)) {

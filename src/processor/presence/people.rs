@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use super::{
     ids::Ids,
     index::Index,
-    links::{Linked, Links, clamped},
+    links::{Linked, Links},
     names::{Name, Names},
     pair::Pair,
     places::Places,
@@ -381,7 +381,7 @@ impl People {
         }
     }
 
-    /// What a beat says of a session that goes on. `seen`: it shows its user.
+    /// What a beat says of a session that goes on, but for its lease. `seen`: it shows its user.
     #[inline]
     pub fn set_terms(&mut self, session: u32, terms: &Terms, seen: bool) {
         let user = self.user_of(session);
@@ -389,11 +389,6 @@ impl People {
         self.session_mut(session).set_terms(terms);
         self.set_pair(session, terms.epoch, terms.counter);
         self.set_last_seen_ms(user, last_seen_ms);
-        let linked = self.linked(session);
-        let lease_ms = clamped(terms.lease_ms);
-        if linked.lease_ms != lease_ms {
-            self.relink(session, Linked { lease_ms, ..linked });
-        }
     }
 
     /// Epoch and counter of what the session said last.
@@ -436,7 +431,7 @@ impl People {
         self.links.get(self.session(session).link())
     }
 
-    fn relink(&mut self, session: u32, linked: Linked) {
+    pub fn relink(&mut self, session: u32, linked: Linked) {
         let (link, new) = self.links.take(linked);
         if new {
             self.names.keep(linked.device);

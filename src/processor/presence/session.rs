@@ -101,7 +101,7 @@ impl Session {
     }
 
     #[inline]
-    fn idle_ms(&self) -> i64 {
+    pub fn idle_ms(&self) -> i64 {
         (self.idle_ms.get() as u32).into()
     }
 

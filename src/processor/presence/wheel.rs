@@ -60,6 +60,17 @@ impl Wheel {
         self.slots[slot].push(block);
     }
 
+    /// Whether the block of `session` fires no later than at `deadline_ms`.
+    pub fn fires_by(&self, session: u32, deadline_ms: i64) -> bool {
+        let block = block(session);
+        let slot = match block.checked_sub(FURTHER_BLOCK) {
+            None => self.filed[0].get(block as usize),
+            Some(block) => self.filed[1].get(block as usize),
+        };
+        let ahead = tick_of(deadline_ms).saturating_sub(self.tick);
+        slot.is_some_and(|slot| *slot != UNFILED && ahead_of(self.tick, *slot) <= ahead)
+    }
+
     /// Moves the blocks that may be due at `clock_ms` to `fired`, each as the numbers of its sessions, be
     /// they in use or not.
     pub fn fire(&mut self, clock_ms: i64, fired: &mut Vec<Range<u32>>) {

@@ -1,11 +1,14 @@
 //! Heartbeats: sessions begin, go on and change.
 
+use std::borrow::Cow;
+
 use super::Bucket;
 use crate::{
     limits::SESSIONS_PER_USER_MAX,
     mutant::{self, Mutant},
     processor::presence::{
-        people::SessionExtra,
+        links::{Linked, clamped},
+        people::{People, SessionExtra},
         session::Terms,
         turn::{Now, Route},
         user::Origin,
@@ -34,11 +37,13 @@ impl Bucket {
     fn renew(&mut self, now: &Now<'_>, session: u32, beat: &Beat<'_>) {
         let user = self.people.user_of(session);
         let one = self.people.session(session);
-        let (before, held) = (one.status(), one.held());
+        let (before, held, idle_ms) = (one.status(), one.held(), one.idle_ms());
+        let linked = self.people.linked(session);
+        let terms = terms(now, beat, linked.lease_ms.into());
         // While somebody lives, offline is what an invisible user looks like.
         let seen =
             self.people.user(user).public() != Status::Offline && !self.people.silent(user, now.offset);
-        self.people.set_terms(session, &terms(now, beat, self.people.lease_ms(session)), seen);
+        self.people.set_terms(session, &terms, seen);
         let one = self.people.session(session);
         let status = one.status_at(now.clock_ms, now.parameters);
         let stale = one.row_is_stale(now.time_ms);
@@ -48,6 +53,10 @@ impl Bucket {
         let extra = self.people.session_extra(session);
         if extra.end.is_some() {
             self.people.set_session_extra(session, SessionExtra { end: None, ..extra });
+        }
+        let lease_ms = clamped(terms.lease_ms);
+        if lease_ms != linked.lease_ms {
+            self.people.relink(session, Linked { lease_ms, ..linked });
         }
         let moved = self.reroute(session, beat);
         let dressed = self.dress(session, beat);
@@ -59,7 +68,12 @@ impl Bucket {
         if stale || moved || dressed || status != before {
             self.write_row(session, beat);
         }
-        self.file(session, now.parameters);
+        // Where the deadline can only have moved away, its block fires in time as it is filed.
+        let nearer = lease_ms < linked.lease_ms || terms.idle_ms > idle_ms;
+        if nearer || held || extra.end.is_some() || status != before {
+            self.file(session, now.parameters);
+        }
+        debug_assert!(self.is_filed(session, now.parameters), "whatever may be due is looked at in time");
     }
 
     /// A session begins; above the cap the oldest goes, the one whose last beat is furthest back on the lease
@@ -123,13 +137,13 @@ impl Bucket {
     /// Takes over device and gateway; says whether the session moved.
     #[inline]
     fn reroute(&mut self, session: u32, beat: &Beat<'_>) -> bool {
-        let same = |field: &Field<std::borrow::Cow<'_, str>>, now: Option<&str>| match field {
+        let same = |field: &Field<Cow<'_, str>>, now: fn(&People, u32) -> Option<&str>| match field {
             Field::LeftOut => true,
-            Field::Null => now.is_none(),
-            Field::Given(name) => now == Some(name.as_ref()),
+            Field::Null => now(&self.people, session).is_none(),
+            Field::Given(name) => now(&self.people, session) == Some(name.as_ref()),
         };
-        let device = same(&beat.device, self.people.device(session));
-        let gateway = same(&beat.gateway, self.people.gateway(session));
+        let device = same(&beat.device, People::device);
+        let gateway = same(&beat.gateway, People::gateway);
         if device && gateway {
             return false;
         }
@@ -208,6 +222,6 @@ fn terms(now: &Now<'_>, beat: &Beat<'_>, lease_ms: i64) -> Terms {
     }
 }
 
-fn given<'a>(field: &'a Field<std::borrow::Cow<'_, str>>) -> Option<&'a str> {
+fn given<'a>(field: &'a Field<Cow<'_, str>>) -> Option<&'a str> {
     if let Field::Given(name) = field { Some(name.as_ref()) } else { None }
 }
