@@ -18,5 +18,9 @@ pub const KEPT: &[(&str, &str)] = &[
     ),
     ("sender_left_out", include_str!("../../cases/sender_left_out.case")),
     ("tainted_producer_used_again", include_str!("../../cases/tainted_producer_used_again.case")),
+    (
+        "the_beginning_is_known_with_its_clock_or_without",
+        include_str!("../../cases/the_beginning_is_known_with_its_clock_or_without.case"),
+    ),
     ("unclear_commit_taken_for_one", include_str!("../../cases/unclear_commit_taken_for_one.case")),
 ];

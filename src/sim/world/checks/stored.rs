@@ -153,8 +153,9 @@ impl Stored {
         let row = progress(network, kind, partition);
         if !known {
             self.offsets.insert((kind, partition), committed.offset);
-            // The beginning is known without a row, and stays the same when a checkpoint of it is stored.
-            let is_beginning = metadata.stored == metadata.start && metadata.resume.is_none();
+            // The beginning is known without a row, and is the same with the clock of a checkpoint and without:
+            // who restores there needs none, and may write the row anew without it.
+            let is_beginning = metadata.stored == metadata.start;
             let is_stated = row.as_ref().is_some_and(|row| {
                 metadata.stored < row.stored
                     || (metadata.stored, &metadata.resume) == (row.stored, &row.resume)
