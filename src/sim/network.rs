@@ -9,7 +9,7 @@ use super::{
     coverage::calls::CallKind,
     fault::Occasion,
     log::{
-        BrokerEffect, GroupNo, Request,
+        BrokerEffect, GroupNo, Notice, Request,
         group::{GroupEffect, MemberNo},
         partition::Content,
     },
@@ -124,8 +124,10 @@ struct Pod {
     /// Its member as the group last took it in; the client learns of that later.
     joined: Option<MemberNo>,
     timer_ms: Option<u64>,
-    /// When the group's last news arrives: its order is kept.
-    notices_until_ms: u64,
+    /// What its group has to tell it, in that order, also where a pause comes between.
+    news: VecDeque<Notice>,
+    /// When it hears the last of them.
+    told_until_ms: u64,
     /// What a paused pod will see when it goes on.
     held: Vec<Event>,
     /// When it was paused, and whether it has gone on after more than the session timeout and heard nothing
@@ -363,7 +365,8 @@ impl Network {
             Event::Answer { to, tag, answer } => self.with_member(to.pod, |member, actions| {
                 member.answered(tag, answer, actions);
             }),
-            Event::Notice { to, notice } => {
+            Event::Notice { to } => {
+                let Some(notice) = self.pods[to.pod.0 as usize].news.pop_front() else { return };
                 self.assignments_ever += 1;
                 let assignment = self.assignments_ever;
                 self.with_member(to.pod, |member, actions| member.notified(notice, assignment, actions));

@@ -141,10 +141,17 @@ impl Network {
                 drawn_ms += self.random.u64(200..=self.settings.call_ms);
             }
         }
+        if to == self.origin(to.pod) {
+            self.pods[to.pod.0 as usize].news.push_back(notice);
+            self.tell(to, drawn_ms);
+        }
+    }
+
+    /// Lets a pod hear the next of its group's news at `at_ms`, or when it hears those before.
+    pub(super) fn tell(&mut self, to: Origin, at_ms: u64) {
         let pod = &mut self.pods[to.pod.0 as usize];
-        let at_ms = drawn_ms.max(pod.notices_until_ms);
-        pod.notices_until_ms = at_ms;
-        self.schedule.at(at_ms, Event::Notice { to, notice });
+        pod.told_until_ms = at_ms.max(pod.told_until_ms);
+        self.schedule.at(pod.told_until_ms, Event::Notice { to });
     }
 
     fn again(&mut self, call: Call) {

@@ -4,7 +4,7 @@ use super::{Delivery, call::Call, storage::StoreCall};
 use crate::{
     sim::{
         Origin,
-        log::{Answer, GroupNo, Notice, ProducerId, group::MemberNo, transactions::Target},
+        log::{Answer, GroupNo, ProducerId, group::MemberNo, transactions::Target},
         member::Tag,
     },
     store::StoreEvent,
@@ -21,9 +21,9 @@ pub(super) enum Event {
         tag: Tag,
         answer: Answer,
     },
+    /// The next of the group's news reaches its member.
     Notice {
         to: Origin,
-        notice: Notice,
     },
     Poll {
         to: Origin,
@@ -67,7 +67,7 @@ impl Event {
     pub(super) fn recipient(&self) -> Option<Origin> {
         match self {
             Self::Answer { to, .. }
-            | Self::Notice { to, .. }
+            | Self::Notice { to }
             | Self::Poll { to, .. }
             | Self::Timer { to, .. }
             | Self::StoreAnswer { to, .. } => Some(*to),

@@ -1,5 +1,7 @@
 //! Lives of pods, and what a world does to them and to the servers.
 
+use std::collections::VecDeque;
+
 use super::{Event, Life, Network, Pod};
 use crate::{
     log::{Committed, PartitionId},
@@ -25,7 +27,8 @@ impl Network {
             life: Life::Down,
             joined: None,
             timer_ms: None,
-            notices_until_ms: 0,
+            news: VecDeque::new(),
+            told_until_ms: 0,
             held: Vec::new(),
             paused_ms: 0,
             unproved: false,
@@ -49,6 +52,7 @@ impl Network {
             state.doing = Doing::begun();
             state.partly = 0;
             state.held.clear();
+            state.news.clear();
             let at = Origin { pod, incarnation: state.incarnation };
             state.member = SimMember::new(state.group, state.input, at, call_ms);
             self.note(pod, "starts");
@@ -106,7 +110,10 @@ impl Network {
         for event in std::mem::take(&mut self.pods[pod.0 as usize].held) {
             match event {
                 // It learns what became of its membership with its next heartbeat: until then it is a zombie.
-                Event::Notice { to, notice } => self.notify(to, notice),
+                Event::Notice { to } => {
+                    let at_ms = self.after(&(1..=self.settings.heartbeat_ms));
+                    self.tell(to, at_ms);
+                }
                 event => self.schedule.at(self.schedule.now_ms(), event),
             }
         }
