@@ -14,7 +14,7 @@ use crate::{
 const USERS: u64 = 200_000;
 const TRANSITIONS: &str = "presence";
 /// Rounds that do not count: until the servers' compilers have settled.
-const WARM_UP: usize = 3;
+const WARM_UP: usize = 9;
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut deployment = suite.deployment("masses", "")?;

@@ -266,7 +266,7 @@ const PLAIN: u64 = ONES * b'a' as u64;
 /// Sets the high bit of the lowest byte that ends a plain text. Bytes above it may be marked without reason,
 /// because the subtractions and the addition carry upwards.
 fn stops(word: u64) -> u64 {
-    // Where a byte is ASCII, its high bit comes from a borrow alone; where it is not, it ends the text anyway.
+    // Where a byte is ASCII, its high bit comes from a borrow alone; where not, it ends the text anyway.
     let is = |byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
     let control = word.wrapping_sub(ONES * 0x20);
     let not_ascii = word | word.wrapping_add(ONES);

@@ -28,8 +28,9 @@ proptest! {
     }
 
     #[test]
-    fn digits_are_read_up_to_the_first_other_byte(bytes: [u8; 8], number in 0_i64..100_000_000, kept in 0_usize..9) {
-        let mut bytes = bytes;
+    fn digits_are_read_up_to_the_first_other_byte(
+        mut bytes: [u8; 8], number in 0_i64..100_000_000, kept in 0_usize..9,
+    ) {
         let text = number.to_string();
         let kept = kept.min(text.len());
         bytes[..kept].copy_from_slice(&text.as_bytes()[..kept]);

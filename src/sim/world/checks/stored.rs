@@ -153,8 +153,8 @@ impl Stored {
         let row = progress(network, kind, partition);
         if !known {
             self.offsets.insert((kind, partition), committed.offset);
-            // The beginning is known without a row, and is the same with the clock of a checkpoint and without:
-            // who restores there needs none, and may write the row anew without it.
+            // The beginning is known without a row, and is the same with a checkpoint's clock and without it:
+            // who restores there needs none, and may write the row anew.
             let is_beginning = metadata.stored == metadata.start;
             let is_stated = row.as_ref().is_some_and(|row| {
                 metadata.stored < row.stored
