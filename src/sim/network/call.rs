@@ -188,8 +188,12 @@ impl Network {
             let (tag, answer) = (tag.clone(), answer.clone());
             self.schedule.at(again_ms, Event::Answer { to: from, tag, answer });
         }
-        let answer = if at_ms > deadline_ms { Answer::Failed(Failure::TimedOut) } else { answer };
-        self.schedule.at(at_ms.min(deadline_ms), Event::Answer { to: from, tag, answer });
+        // Joining has no deadline: it is tried until the group has answered.
+        let (at_ms, answer) = match at_ms > deadline_ms && !matches!(tag, Tag::Join) {
+            true => (deadline_ms, Answer::Failed(Failure::TimedOut)),
+            false => (at_ms, answer),
+        };
+        self.schedule.at(at_ms, Event::Answer { to: from, tag, answer });
     }
 
     fn time_out(&mut self, call: &Call) {

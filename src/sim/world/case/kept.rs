@@ -15,6 +15,10 @@ pub const KEPT: &[(&str, &str)] = &[
         "an_older_beat_begins_an_ended_session_again",
         include_str!("../../cases/an_older_beat_begins_an_ended_session_again.case"),
     ),
+    (
+        "an_unknown_answer_to_a_late_join_is_fatal",
+        include_str!("../../cases/an_unknown_answer_to_a_late_join_is_fatal.case"),
+    ),
     ("cursor_goes_back", include_str!("../../cases/cursor_goes_back.case")),
     (
         "restored_at_the_committed_position",
