@@ -225,7 +225,15 @@ impl<F: Fold> Engine<F> {
             return;
         };
         let Some(load) = loading.loads.get_mut(&bucket) else { return };
-        match load.take(rows) {
+        let step = match load.take(rows) {
+            // At the beginning every bucket is empty and none is needed. What a former owner wrote may have
+            // been torn by the next one, which knew of no slot.
+            LoadStep::Again | LoadStep::Failed(_) if loading.start.stored == loading.start.first => {
+                LoadStep::Loaded(None)
+            }
+            step => step,
+        };
+        match step {
             LoadStep::Read(query) => self.ask(partition, Question::Checkpoint { bucket }, query),
             LoadStep::Again => {
                 let query = load.begin();

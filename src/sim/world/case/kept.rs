@@ -10,6 +10,10 @@ pub const KEPT: &[(&str, &str)] = &[
         "a_member_that_the_group_forgot_joins_anew",
         include_str!("../../cases/a_member_that_the_group_forgot_joins_anew.case"),
     ),
+    (
+        "a_torn_checkpoint_of_the_beginning_is_none",
+        include_str!("../../cases/a_torn_checkpoint_of_the_beginning_is_none.case"),
+    ),
     ("aborted_state_kept", include_str!("../../cases/aborted_state_kept.case")),
     (
         "an_older_beat_begins_an_ended_session_again",
