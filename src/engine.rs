@@ -423,7 +423,8 @@ impl<F: Fold> Engine<F> {
     /// folded so far.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        let is_stored = |task: &Task<F>| task.is_stored() && task.open.output.rows.is_empty();
+        let will_owe = |part: &Part| !part.output.rows.is_empty() || !part.output.refreshes.is_empty();
+        let is_stored = |task: &Task<F>| task.is_stored() && !will_owe(&task.open);
         self.in_flight.is_none() && self.tasks.values().all(is_stored)
     }
 

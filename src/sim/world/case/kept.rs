@@ -28,6 +28,10 @@ pub const KEPT: &[(&str, &str)] = &[
         "restored_at_the_committed_position",
         include_str!("../../cases/restored_at_the_committed_position.case"),
     ),
+    (
+        "rows_to_be_read_first_are_owed_too",
+        include_str!("../../cases/rows_to_be_read_first_are_owed_too.case"),
+    ),
     ("sender_left_out", include_str!("../../cases/sender_left_out.case")),
     ("tainted_producer_used_again", include_str!("../../cases/tainted_producer_used_again.case")),
     (
