@@ -151,8 +151,8 @@ pub trait Fold: Send + Sized + 'static {
     /// Changes from here on belong to this batch (ascending numbers).
     fn begin_batch(&mut self, batch: u64);
 
-    /// Reads what these records will probably need, all at once, so that the processor's waits for memory
-    /// overlap. Changes nothing; without it each record waits for its own.
+    /// Reads what records of these keys will probably need, all at once, so that the processor's waits for
+    /// memory overlap. Changes nothing; without it each record waits for its own.
     fn touch<'a>(&self, _keys: impl Iterator<Item = &'a [u8]>) {}
 
     /// Folds one record; effects go to `output`, which has been told the record's offset.
