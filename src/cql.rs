@@ -1,7 +1,7 @@
 //! The store on a CQL database: ScyllaDB, or Apache Cassandra 5, which speaks the same dialect.
 //!
 //! The way of a command: [`CqlStore::submit`](Store::submit) spawns it on the runtime; it is checked against
-//! the table's description (`validate`), waits for its share of what may be in flight (`session`), is bound
+//! the table's description (`validate`), waits for its share of what may be in flight (`flight`), is bound
 //! to statements that were generated from the description and prepared once (`statement`, `bind`), and is
 //! sent to a replica of its partition. The driver retries nothing: what failed is classified (`error`) and
 //! the engine's own loop decides. One session, [`Cql`], serves all stores and clients of a process and
@@ -12,6 +12,7 @@ mod config;
 mod connect;
 mod durability;
 mod error;
+mod flight;
 pub mod schema;
 pub mod rights;
 mod session;

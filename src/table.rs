@@ -99,6 +99,14 @@ pub fn tables_of(processor: ProcessorKind) -> Vec<&'static Table> {
     [own, &[&progress::PROGRESS, &progress::OWNERS]].concat()
 }
 
+impl Table {
+    /// Whether nobody waits for its rows: what is in them was published before they were written.
+    #[must_use]
+    pub fn is_background(&self) -> bool {
+        std::ptr::eq(self, &presence::PRESENCE) || std::ptr::eq(self, &checkpoint::CHECKPOINTS)
+    }
+}
+
 /// Shorthand for descriptions.
 pub(crate) const fn column(name: &'static str, kind: Kind) -> Column {
     Column { name, kind }

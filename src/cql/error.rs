@@ -27,6 +27,10 @@ pub(super) fn permanent(message: String) -> StoreError {
     StoreError { class: Permanent, message }
 }
 
+pub(super) fn closed() -> StoreError {
+    StoreError { class: Retriable, message: "the connection to the database is closed".into() }
+}
+
 pub(super) fn classify(error: &ExecutionError) -> StoreErrorClass {
     match error {
         // The values don't fit the statement.

@@ -12,10 +12,9 @@ use scylla::{
         prepared::PreparedStatement,
     },
 };
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
-    store::{Query, Row, Select, StoreError, StoreErrorClass, WriteBatch},
+    store::{Query, Row, Select, StoreError, WriteBatch},
     table::{Column, Table, Value, Writing},
 };
 
@@ -23,14 +22,13 @@ use super::{
     bind::{ReadValues, WriteValues, read_row},
     config::CqlConfig,
     error::{failed, needs_preparing, permanent},
+    flight::{Flight, Load},
     statement::{Shape, Statements},
     validate::{check_batch, check_query},
 };
 
 /// Keys of one statement: ScyllaDB refuses more than 100 in its default configuration.
 const KEYS_PER_STATEMENT: usize = 64;
-/// Bytes in flight are counted in this unit, rounded up, so that a permit count fits.
-const FLIGHT_UNIT_BYTES: usize = 1024;
 
 /// A connection to the database, shared by all stores and clients of the process. Cheap to clone.
 #[derive(Clone)]
@@ -44,9 +42,7 @@ struct Shared {
     replication: String,
     request_timeout: Duration,
     statements: Statements,
-    requests: Semaphore,
-    bytes: Semaphore,
-    bytes_max: u32,
+    flight: Flight,
 }
 
 impl fmt::Debug for Cql {
@@ -57,17 +53,13 @@ impl fmt::Debug for Cql {
 
 impl Cql {
     pub(super) fn new(session: Session, config: &CqlConfig) -> Self {
-        let unit = u32::try_from(FLIGHT_UNIT_BYTES).unwrap_or(u32::MAX);
-        let bytes_max = config.in_flight_bytes_max.div_ceil(unit);
         let shared = Shared {
             session,
             keyspace: config.keyspace.clone(),
             replication: config.replication.to_string(),
             request_timeout: config.request_timeout,
             statements: Statements::default(),
-            requests: Semaphore::new(config.in_flight_requests_max as usize),
-            bytes: Semaphore::new(bytes_max as usize),
-            bytes_max,
+            flight: Flight::new(config),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -92,7 +84,9 @@ impl Cql {
         if batch.statements.is_empty() {
             return Ok(());
         }
-        let _flight = self.take_off(batch.size_bytes()).await?;
+        let bytes = batch.size_bytes();
+        let load = if batch.table.is_background() { Load::Background(bytes) } else { Load::Write(bytes) };
+        let _permits = self.shared.flight.take_off(load).await?;
         count("write", batch.table);
         let sent = match batch.statements.as_slice() {
             [_] => self.send_single(batch).await,
@@ -185,7 +179,7 @@ impl Cql {
                 "a read of {name} failed: {problem}; check the schema (heartline schema check)"
             ))
         };
-        let _flight = self.take_off(0).await?;
+        let _permits = self.shared.flight.take_off(Load::Read).await?;
         let shape = Shape::of_select(&query.select);
         let prepared = self.prepared(query.table, shape).await.map_err(|error| failed(&error))?;
         let mut rows = Vec::new();
@@ -220,22 +214,6 @@ impl Cql {
     ) -> Result<Arc<PreparedStatement>, ExecutionError> {
         let Shared { session, keyspace, statements, request_timeout, .. } = &*self.shared;
         statements.get(session, keyspace, table, shape, *request_timeout).await
-    }
-
-    /// Waits for a share of what may be in flight. A request larger than the whole flies alone.
-    async fn take_off(&self, size_bytes: usize) -> Result<[SemaphorePermit<'_>; 2], StoreError> {
-        let shared = &*self.shared;
-        let units = u32::try_from(size_bytes.div_ceil(FLIGHT_UNIT_BYTES)).unwrap_or(u32::MAX);
-        // Bytes first, always: two orders could wait for each other.
-        let bytes = shared.bytes.acquire_many(units.min(shared.bytes_max)).await;
-        let request = shared.requests.acquire().await;
-        match (bytes, request) {
-            (Ok(bytes), Ok(request)) => Ok([bytes, request]),
-            _ => Err(StoreError {
-                class: StoreErrorClass::Retriable,
-                message: "the connection to the database is closed".into(),
-            }),
-        }
     }
 
     fn report(&self, operation: &str, table: &Table, error: &ExecutionError) -> StoreError {

@@ -241,3 +241,9 @@ fn row_of(statement: &Statement) -> Row {
         other => panic!("an upsert is due, not {other:?}"),
     }
 }
+
+#[test]
+fn progress_is_no_background_since_claims_wait_for_it() {
+    let background = TABLES.iter().filter(|table| table.is_background()).map(|table| table.name);
+    assert_eq!(background.collect::<Vec<_>>(), ["presence", "presence_checkpoints"]);
+}
