@@ -92,7 +92,7 @@ impl CqlConfig {
             // Measured on two cores: 64 to 512 requests in flight make no difference, fewer cost throughput.
             in_flight_requests_max: 256,
             in_flight_bytes_max: 32 * 1024 * 1024,
-            // A large write at a time and many small ones: what the database has to do for a mass of them
+            // A large write at a time or many small ones: what the database has to do for a mass of them
             // then takes less from the log's transactions, and what waits meanwhile shares larger writes.
             background_bytes_max: 64 * 1024,
         };
