@@ -42,6 +42,7 @@ mod reader;
 mod member;
 mod transactions;
 mod producer;
+mod reports;
 mod questions;
 mod beacons;
 mod tail;

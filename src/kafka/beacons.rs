@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rdkafka::{
     ClientContext,
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    config::RDKafkaLogLevel,
     error::KafkaError,
     message::DeliveryResult,
-    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+    producer::{BaseRecord, Producer, ProducerContext},
 };
 
 use crate::{
@@ -22,12 +22,13 @@ use super::{
     context::{pass_error, pass_line},
     error,
     events::Events,
+    reports::ReportingProducer,
 };
 
 pub struct Beacons {
     config: KafkaConfig,
     events: Events,
-    producer: ThreadedProducer<Told>,
+    producer: ReportingProducer<Told>,
 }
 
 impl Beacons {
@@ -59,13 +60,13 @@ impl Beacons {
     }
 }
 
-fn open(config: &KafkaConfig, events: &Events) -> Result<ThreadedProducer<Told>, LogError> {
+fn open(config: &KafkaConfig, events: &Events) -> Result<ReportingProducer<Told>, LogError> {
     let client_id = format!("{}.beacons", config.group);
     let told =
         Told { events: events.clone(), input: config.input, brokers: Arc::from(config.connection.brokers()) };
-    ThreadedProducer::from_config_and_context(&config.connection.plain_producer(&client_id), told).map_err(
-        |failure| error::explain("opening the producer of beacons", config.connection.brokers(), &failure),
-    )
+    ReportingProducer::open(&config.connection.plain_producer(&client_id), told).map_err(|failure| {
+        error::explain("opening the producer of beacons", config.connection.brokers(), &failure)
+    })
 }
 
 fn explain(input: Topic, partition: PartitionId, brokers: &str, failure: &KafkaError) -> LogError {

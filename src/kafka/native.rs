@@ -3,6 +3,7 @@
 //! * Reading in batches: `rd_kafka_consume_batch_queue` takes half of the CPU per record that
 //!   `BaseConsumer::poll` takes.
 //! * `rd_kafka_commit_transaction` alone: the wrapper flushes first, in slices of 100 ms.
+//! * Being told of what arrives in a queue: the wrapper spins for the last millisecond of every wait.
 //! * Topic ids, the operations that a principal is allowed, and incremental changes of topic settings, which
 //!   the wrapper lacks.
 
@@ -12,6 +13,7 @@ use std::{
     ptr::{self, NonNull},
     slice,
     sync::Arc,
+    thread::Thread,
     time::Duration,
 };
 
@@ -19,7 +21,7 @@ use bytes::Bytes;
 use rdkafka::{
     client::{Client, ClientContext},
     consumer::{BaseConsumer, Consumer, ConsumerContext},
-    producer::{Producer, ProducerContext, ThreadedProducer},
+    producer::{Producer, ProducerContext},
     types::RDKafkaErrorCode as Code,
 };
 use rdkafka_sys as sys;
@@ -227,6 +229,49 @@ impl<C: ConsumerContext> Drop for FetchQueue<C> {
     }
 }
 
+/// Unparks a thread whenever something arrives in the queue of a client's events and that was empty.
+pub struct Arrivals {
+    queue: *mut sys::rd_kafka_queue_t,
+    /// What the callback is given: it stays where it is.
+    thread: Box<Thread>,
+}
+
+impl Arrivals {
+    /// To be dropped before the client is.
+    #[must_use]
+    pub fn new<C: ClientContext>(client: &Client<C>, thread: Thread) -> Self {
+        // SAFETY: the client is alive, and the handle that is returned is ours to destroy.
+        let queue = unsafe { sys::rd_kafka_queue_get_main(client.native_ptr()) };
+        let arrivals = Self { queue, thread: Box::new(thread) };
+        let thread = (&raw const *arrivals.thread).cast_mut().cast();
+        // SAFETY: the queue is valid, and what the callback is given until `drop` ends that.
+        unsafe { sys::rd_kafka_queue_cb_event_enable(arrivals.queue, Some(unpark), thread) };
+        arrivals
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        // SAFETY: the queue is valid until `drop`.
+        unsafe { sys::rd_kafka_queue_length(self.queue) == 0 }
+    }
+}
+
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours and destroyed only here. Callbacks are made and ended under the queue's
+        // lock, so that none is under way once the first call has returned.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.queue);
+        }
+    }
+}
+
+unsafe extern "C" fn unpark(_: *mut sys::rd_kafka_t, thread: *mut c_void) {
+    // SAFETY: the `Thread` that `Arrivals` handed over and keeps, which is only read.
+    unsafe { &*thread.cast::<Thread>() }.unpark();
+}
+
 /// The member id of a consumer in its group, empty before it has joined.
 #[must_use]
 pub fn member_id<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> String {
@@ -243,9 +288,9 @@ pub fn member_id<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> String {
     }
 }
 
-/// Commits the transaction under way. The producer's own thread serves the delivery reports meanwhile.
+/// Commits the transaction under way. Another thread has to serve the delivery reports meanwhile.
 pub fn commit_transaction<C: ProducerContext>(
-    producer: &ThreadedProducer<C>,
+    producer: &impl Producer<C>,
     limit: Duration,
 ) -> Result<(), NativeError> {
     // SAFETY: the client is alive as long as the producer is; the call may block and takes any thread.
@@ -494,10 +539,10 @@ fn c_string(part: &str) -> Result<CString, NativeError> {
     CString::new(part).map_err(|_| NativeError::new(Code::InvalidArgument, "a zero byte in a name"))
 }
 
+/// Rounded up: who waits for the rest of a millisecond would ask again and again until it is over.
 fn milliseconds(wait: Duration) -> c_int {
-    wait.as_millis().try_into().unwrap_or(c_int::MAX)
+    wait.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(c_int::MAX)
 }
-
 /// The error of a part of an answer, which it stays with.
 ///
 /// # Safety

@@ -12,11 +12,11 @@ use std::{
 
 use rdkafka::{
     ClientContext, Offset as KafkaOffset, TopicPartitionList,
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    config::RDKafkaLogLevel,
     consumer::ConsumerGroupMetadata,
     error::{KafkaError, RDKafkaError},
     message::{DeliveryResult, Header as KafkaHeader, OwnedHeaders},
-    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+    producer::{BaseRecord, Producer, ProducerContext},
     types::RDKafkaErrorCode as Code,
 };
 
@@ -33,6 +33,7 @@ use super::{
     context::{pass_error, pass_line},
     error,
     native::{self, NativeError},
+    reports::ReportingProducer,
     transactions::remaining,
 };
 
@@ -92,7 +93,7 @@ pub fn run(
 fn replace_in_doubt(
     config: &KafkaConfig,
     name: &str,
-    producer: &mut ThreadedProducer<Deliveries>,
+    producer: &mut ReportingProducer<Deliveries>,
 ) -> Result<(), LogError> {
     if producer.client().context().lost_connection.load(Ordering::Acquire) {
         *producer = open(config, name)?;
@@ -102,18 +103,15 @@ fn replace_in_doubt(
 
 /// A producer that has completed `init_transactions`: nothing of an older one of that name is under way any
 /// more.
-pub fn open(config: &KafkaConfig, name: &str) -> Result<ThreadedProducer<Deliveries>, LogError> {
+pub fn open(config: &KafkaConfig, name: &str) -> Result<ReportingProducer<Deliveries>, LogError> {
     initialized(config, name).map_err(|failure| {
         error::explain(&format!("opening producer '{name}'"), config.connection.brokers(), &failure)
     })
 }
 
 /// As [`open`], with the error as it came.
-pub fn initialized(config: &KafkaConfig, name: &str) -> Result<ThreadedProducer<Deliveries>, KafkaError> {
-    let producer = ThreadedProducer::from_config_and_context(
-        &config.transactional_producer(name),
-        Deliveries::default(),
-    )?;
+pub fn initialized(config: &KafkaConfig, name: &str) -> Result<ReportingProducer<Deliveries>, KafkaError> {
+    let producer = ReportingProducer::open(&config.transactional_producer(name), Deliveries::default())?;
     producer.init_transactions(config.transaction_timeout)?;
     producer.client().context().lost_connection.store(false, Ordering::Release);
     Ok(producer)
@@ -193,7 +191,7 @@ impl From<NativeError> for Failure {
 }
 
 struct Attempt<'a> {
-    producer: &'a ThreadedProducer<Deliveries>,
+    producer: &'a ReportingProducer<Deliveries>,
     config: &'a KafkaConfig,
     job: &'a TransactionJob,
 }
@@ -217,7 +215,7 @@ impl Attempt<'_> {
                 }
             }
         }
-        native::commit_transaction(self.producer, remaining(self.job.until)).map_err(Failure::from)
+        native::commit_transaction(&**self.producer, remaining(self.job.until)).map_err(Failure::from)
     }
 
     fn send_offsets(&self, offsets: &[(PartitionId, Committed)]) -> Result<(), Failure> {

@@ -26,6 +26,7 @@ use crate::{
     topology::{Topic, Topology},
 };
 
+mod idle;
 mod member;
 mod reading;
 mod starting;

@@ -8,10 +8,10 @@ use std::{
 use futures_util::future::BoxFuture;
 use rdkafka::{
     ClientContext,
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    config::RDKafkaLogLevel,
     error::KafkaError,
     message::DeliveryResult,
-    producer::{Producer, ProducerContext, ThreadedProducer},
+    producer::{Producer, ProducerContext},
     types::RDKafkaErrorCode as Code,
 };
 use tokio::{sync::oneshot, time};
@@ -25,7 +25,9 @@ use crate::{
 use super::{
     config::{APPEND_TIMEOUT_MS, Connection},
     context::{Logged, pass_error, pass_line},
-    error, producer, tail,
+    error, producer,
+    reports::ReportingProducer,
+    tail,
 };
 
 /// How long an append waits for room among what the broker has not acknowledged, and how often it looks.
@@ -37,7 +39,7 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(APPEND_TIMEOUT_MS + 5_000);
 /// A client for those who are no member of a processor's group.
 pub struct KafkaTopics {
     connection: Connection,
-    producer: Mutex<Arc<ThreadedProducer<Counted>>>,
+    producer: Mutex<Arc<ReportingProducer<Counted>>>,
     reader: Arc<rdkafka::consumer::BaseConsumer<Logged>>,
 }
 
@@ -51,7 +53,7 @@ impl KafkaTopics {
     }
 
     /// The producer; a new one where the former lost track of its sequence, which it never recovers from.
-    fn producer(&self) -> Result<Arc<ThreadedProducer<Counted>>, LogError> {
+    fn producer(&self) -> Result<Arc<ReportingProducer<Counted>>, LogError> {
         let mut producer = locked(&self.producer);
         if producer.client().fatal_error().is_some() {
             *producer = open(&self.connection)?;
@@ -79,7 +81,7 @@ impl KafkaTopics {
     /// Hands one record to the producer, waiting for room within limits.
     async fn offer(
         &self,
-        producer: &ThreadedProducer<Counted>,
+        producer: &ReportingProducer<Counted>,
         record: &OutRecord,
         append: &Arc<Append>,
     ) -> Result<(), LogError> {
@@ -133,8 +135,8 @@ impl TopicClient for KafkaTopics {
     }
 }
 
-fn open(connection: &Connection) -> Result<Arc<ThreadedProducer<Counted>>, LogError> {
-    ThreadedProducer::from_config_and_context(&connection.plain_producer("heartline.append"), Counted)
+fn open(connection: &Connection) -> Result<Arc<ReportingProducer<Counted>>, LogError> {
+    ReportingProducer::open(&connection.plain_producer("heartline.append"), Counted)
         .map(Arc::new)
         .map_err(|failure| error::explain("opening a producer", connection.brokers(), &failure))
 }

@@ -38,7 +38,7 @@ fn the_time_of_a_transaction_against_a_bare_producer() {
         bare.send_offsets_to_transaction(&list, &metadata, timeouts[1]).unwrap();
         let sent = bare.send(producer::kafka_record(&heartbeat(0, "x"), ())).map_err(|(failure, _)| failure);
         sent.unwrap();
-        native::commit_transaction(&bare, timeouts[1]).unwrap();
+        native::commit_transaction(&*bare, timeouts[1]).unwrap();
     });
     member.leave();
 }

@@ -1,12 +1,13 @@
 use std::time::{Duration, Instant};
 
-use rdkafka::producer::{Producer, ThreadedProducer};
+use rdkafka::producer::Producer;
 
 use super::{Member, alone, fresh, heartbeat, offsets};
 use crate::{
     kafka::{
         config::KafkaConfig,
         producer::{self, Deliveries},
+        reports::ReportingProducer,
     },
     log::{LogCommand, LogEvent, TransactionOutcome, TransactionStep},
     topology::Topic,
@@ -105,7 +106,7 @@ fn a_record_that_is_refused_aborts_the_offsets_too() {
 }
 
 /// A producer with an open transaction that holds an offset of `group`, as a pod leaves it that dies there.
-fn left_open(group: &str, name: &str, member: &Member) -> ThreadedProducer<Deliveries> {
+fn left_open(group: &str, name: &str, member: &Member) -> ReportingProducer<Deliveries> {
     let (session, transaction) = (Duration::from_secs(60), Duration::from_secs(50));
     let config =
         KafkaConfig::new(super::connection(), group, Topic::Heartbeats, session, transaction).unwrap();
