@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     log::{Offset, OutRecord},
     mutant::{self, Mutant},
+    record::arena::Arena,
     store::{Change, Statement},
     table::{Table, Value},
 };
@@ -50,6 +51,8 @@ pub struct Output {
     pub rows: Vec<RowWrite>,
     pub refreshes: Vec<Refresh>,
     pub records: Vec<OutRecord>,
+    /// Of the keys and values of `records`.
+    pub arena: Arena,
     /// Bytes of `rows` and of `records`.
     pub row_bytes: usize,
     pub record_bytes: usize,

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+pub mod arena;
 pub mod beacon;
 pub mod cursor;
 pub mod dead_letter;

@@ -2,9 +2,8 @@
 //! the CQL files under `schemas/table/`. One table a file below; each says its key, clustering, lifetime,
 //! writer and readers.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
+use smol_str::SmolStr;
 
 use crate::topology::ProcessorKind;
 
@@ -118,16 +117,31 @@ pub enum Value {
     Null,
     Int(i32),
     BigInt(i64),
-    /// Shared, since rows of one record have texts in common.
-    Text(Arc<str>),
-    Blob(Bytes),
+    /// In its place where it is short, as most ids are; else shared, since rows of one record have texts in
+    /// common.
+    Text(SmolStr),
+    /// Boxed: few values are blobs, and all would be larger.
+    Blob(Box<Bytes>),
     Boolean(bool),
 }
+
+const _: () = assert!(size_of::<Value>() == 24);
 
 impl Value {
     #[must_use]
     pub fn text(text: &str) -> Self {
-        Self::Text(text.into())
+        Self::Text(SmolStr::new(text))
+    }
+
+    /// A text that is part of the program.
+    #[must_use]
+    pub const fn name(name: &'static str) -> Self {
+        Self::Text(SmolStr::new_static(name))
+    }
+
+    #[must_use]
+    pub fn blob(bytes: impl Into<Bytes>) -> Self {
+        Self::Blob(Box::new(bytes.into()))
     }
 
     #[must_use]

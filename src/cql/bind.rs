@@ -189,7 +189,7 @@ fn read_column(row: &mut ColumnIterator<'_, '_>, column: Column) -> Result<Value
         }
         Kind::Text => std::str::from_utf8(bytes).map(Value::text).map_err(|error| wrong(&error)),
         // Shares the answer's buffer: the blobs of a page are nearly all of it.
-        Kind::Blob => Ok(Value::Blob(slice.to_bytes())),
+        Kind::Blob => Ok(Value::blob(slice.to_bytes())),
         Kind::Boolean => match bytes {
             [byte] => Ok(Value::Boolean(*byte != 0)),
             _ => Err(wrong(&format_args!("it has {} bytes", bytes.len()))),

@@ -11,7 +11,12 @@ pub(super) struct JsonWriter {
 impl JsonWriter {
     /// Begins an object of version 1 and this type.
     pub(super) fn record(kind: &str, capacity: usize) -> Self {
-        let mut writer = Self { bytes: Vec::with_capacity(capacity) };
+        Self::record_in(Vec::with_capacity(capacity), kind)
+    }
+
+    /// The same in an empty vector.
+    pub(super) fn record_in(bytes: Vec<u8>, kind: &str) -> Self {
+        let mut writer = Self { bytes };
         writer.bytes.extend_from_slice(br#"{"v":1,"type":""#);
         writer.bytes.extend_from_slice(kind.as_bytes());
         writer.bytes.push(b'"');

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{RecordOrigin, Refusal, json, json::Object, json_writer::JsonWriter, transition::Cause};
+use super::{
+    RecordOrigin, Refusal, arena::Arena, json, json::Object, json_writer::JsonWriter, transition::Cause,
+};
 use crate::log::Header;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +49,16 @@ impl SessionRecord<'_> {
     /// The record's value.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut writer = JsonWriter::record("session", 256);
+        self.encode_in(&mut Arena::default())
+    }
+
+    /// The same, beside other records.
+    #[must_use]
+    pub fn encode_in(&self, arena: &mut Arena) -> Bytes {
+        arena.write(|bytes| self.write(JsonWriter::record_in(bytes, "session")).into_vec())
+    }
+
+    fn write(&self, mut writer: JsonWriter) -> JsonWriter {
         writer.text("event", self.event.name());
         writer.text("user", self.user);
         writer.text("session", self.session);
@@ -56,7 +67,7 @@ impl SessionRecord<'_> {
         writer.integer("sessions", i64::from(self.sessions));
         self.origin.write(&mut writer);
         writer.end_object();
-        writer.into_bytes()
+        writer
     }
 }
 
@@ -106,7 +117,18 @@ impl SessionView {
 /// The key of a session's records: `user/session`.
 #[must_use]
 pub fn session_key(user: &str, session: &str) -> Bytes {
-    Bytes::from([user, session].join("/"))
+    session_key_in(&mut Arena::default(), user, session)
+}
+
+/// The same, beside other records.
+#[must_use]
+pub fn session_key_in(arena: &mut Arena, user: &str, session: &str) -> Bytes {
+    arena.write(|mut bytes| {
+        bytes.extend_from_slice(user.as_bytes());
+        bytes.push(b'/');
+        bytes.extend_from_slice(session.as_bytes());
+        bytes
+    })
 }
 
 /// The headers of a session's end; `last` when the user has no other session.

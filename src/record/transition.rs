@@ -1,7 +1,9 @@
 //! `transition`: what changed in a user's public presence; on `presence`, and the last one on
 //! `presence-state`.
 
-use super::{RecordOrigin, Refusal, json, json::Object, json_writer::JsonWriter};
+use bytes::Bytes;
+
+use super::{RecordOrigin, Refusal, arena::Arena, json, json::Object, json_writer::JsonWriter};
 
 /// A user's public status; the order is the priority over sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,8 +86,17 @@ pub struct Transition<'a> {
 impl Transition<'_> {
     /// The record's value.
     #[must_use]
-    pub fn encode(&self) -> bytes::Bytes {
-        let mut writer = JsonWriter::record("transition", 384);
+    pub fn encode(&self) -> Bytes {
+        self.encode_in(&mut Arena::default())
+    }
+
+    /// The same, beside other records.
+    #[must_use]
+    pub fn encode_in(&self, arena: &mut Arena) -> Bytes {
+        arena.write(|bytes| self.write(JsonWriter::record_in(bytes, "transition")).into_vec())
+    }
+
+    fn write(&self, mut writer: JsonWriter) -> JsonWriter {
         writer.text("user", self.user);
         writer.integer("version", self.version as i64);
         writer.text("from", self.from.name());
@@ -101,7 +112,7 @@ impl Transition<'_> {
         writer.integer("last_seen", self.last_seen);
         self.origin.write(&mut writer);
         writer.end_object();
-        writer.into_bytes()
+        writer
     }
 }
 

@@ -147,7 +147,7 @@ pub fn checkpoint_writes(
         .map(|(index, start)| {
             let data = bytes.slice(start..bytes.len().min(start + CHECKPOINT_CHUNK_BYTES));
             let cells =
-                [origin.clone(), Value::Null, Value::Null, Value::Null, Value::Null, Value::Blob(data)];
+                [origin.clone(), Value::Null, Value::Null, Value::Null, Value::Null, Value::blob(data)];
             batch(index as i32, cells)
         })
         .collect();

@@ -14,6 +14,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::{CellError, Column, Kind, Stage, Table, Value, Writing, cells::Cells, column};
 use crate::{
     log::Offset,
@@ -222,7 +224,7 @@ pub fn number_of(clustering: &[Value]) -> Option<i64> {
 
 /// The key of an entry within its window, or of a window among the recipient's.
 #[must_use]
-pub fn clustering(recipient: impl Into<Arc<str>>, number: i64) -> Box<[Value]> {
+pub fn clustering(recipient: impl Into<SmolStr>, number: i64) -> Box<[Value]> {
     [Value::Text(recipient.into()), Value::BigInt(number)].into()
 }
 

@@ -102,8 +102,8 @@ impl<'a> UserRow<'a> {
     pub fn to_cells(&self) -> Box<[Value]> {
         [
             Value::BigInt(self.origin),
-            Value::text(self.status.name()),
-            Value::optional_text(self.choice.map(Choice::name)),
+            Value::name(self.status.name()),
+            self.choice.map_or(Value::Null, |choice| Value::name(choice.name())),
             Value::optional_big_int(self.until_ms),
             Value::optional_text(self.status_text),
             Value::optional_text(self.activity),
@@ -146,7 +146,7 @@ impl<'a> SessionRow<'a> {
     pub fn to_cells(&self) -> Box<[Value]> {
         let mut cells = vec![Value::Null; CELLS.len()];
         cells[0] = Value::BigInt(self.origin);
-        cells[1] = Value::text(self.status.name());
+        cells[1] = Value::name(self.status.name());
         cells[8] = Value::optional_text(self.device);
         cells[9] = Value::optional_text(self.gateway);
         cells[10] = Value::optional_text(self.metadata);

@@ -30,7 +30,7 @@ fn any_cells(columns: &'static [Column]) -> impl Strategy<Value = Vec<Value>> {
         Kind::Int => any::<i32>().prop_map(Value::Int).boxed(),
         Kind::BigInt => any::<i64>().prop_map(Value::BigInt).boxed(),
         Kind::Text => text.prop_map(|text| Value::text(&text)).boxed(),
-        Kind::Blob => vec(any::<u8>(), 0..20).prop_map(|blob| Value::Blob(blob.into())).boxed(),
+        Kind::Blob => vec(any::<u8>(), 0..20).prop_map(Value::blob).boxed(),
         Kind::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
     };
     let text = text.boxed();
@@ -230,7 +230,7 @@ proptest! {
         let mut damaged = bytes;
         let at = flipped.index(damaged.len());
         damaged[at] ^= 1;
-        rows[0].cells[5] = Value::Blob(damaged.into());
+        rows[0].cells[5] = Value::blob(damaged);
         prop_assert_eq!(assemble(&header, &rows), None);
     }
 }

@@ -13,6 +13,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ptr,
     sync::Arc,
 };
 
@@ -252,11 +253,17 @@ struct Group {
 fn database_batches(rows: Vec<RowWrite>) -> Vec<WriteBatch> {
     let mut groups: Vec<Group> = Vec::new();
     let mut places = HashMap::with_hasher(FixedState::default());
+    // Of the keys that groups hold, so that none of them becomes another one: most rows share theirs.
+    let mut places_of_keys = HashMap::with_hasher(FixedState::default());
     for RowWrite { table, partition, statement, size_bytes } in rows {
-        let place = *places.entry((table.name, partition)).or_insert_with_key(|(_, partition)| {
-            let partition = Arc::clone(partition);
-            groups.push(Group { table, partition, statements: Vec::new(), size_bytes: 0 });
-            groups.len() - 1
+        let key = |partition: &Arc<[Value]>| (ptr::from_ref(table), Arc::as_ptr(partition));
+        let place = places_of_keys.get(&key(&partition)).copied().unwrap_or_else(|| {
+            *places.entry((table.name, partition)).or_insert_with_key(|(_, partition)| {
+                places_of_keys.insert(key(partition), groups.len());
+                let partition = Arc::clone(partition);
+                groups.push(Group { table, partition, statements: Vec::new(), size_bytes: 0 });
+                groups.len() - 1
+            })
         });
         groups[place].statements.push(statement);
         groups[place].size_bytes += size_bytes;

@@ -58,7 +58,7 @@ fn what_is_written_is_read_with_all_its_cells(bench: &mut dyn Bench) -> Outcome<
         Value::Int(i32::MIN),
         Value::BigInt(1 << 40),
         Value::text("{}"),
-        Value::Blob(data),
+        Value::blob(data),
     ];
     let clustering = [Value::Int(1), Value::Int(i32::MAX)];
     session.write("write the other row", checkpoints(bucket, vec![upsert(&clustering, cells.clone(), 1)]))?;
@@ -74,7 +74,7 @@ fn empty_texts_and_blobs_are_not_null(bench: &mut dyn Bench) -> Outcome<()> {
     session.write("write a chunk", checkpoints(bucket, vec![chunk(0, 0, Bytes::new(), 1)]))?;
     let rows = session.read("read it", query(&CHECKPOINTS, bucket, slice(&[])))?;
     let data: Vec<_> = rows.into_iter().map(|row| row.cells[CHUNK_DATA].clone()).collect();
-    check("the data", &data, &vec![Value::Blob(Bytes::new())])
+    check("the data", &data, &vec![Value::blob(Bytes::new())])
 }
 
 fn a_null_clears_a_cell(bench: &mut dyn Bench) -> Outcome<()> {

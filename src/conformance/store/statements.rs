@@ -31,7 +31,7 @@ pub(super) fn delete(user: &str, session: &str, timestamp_us: i64) -> Statement 
 pub(super) fn chunk(slot: i32, chunk: i32, data: Bytes, timestamp_us: i64) -> Statement {
     let mut cells = vec![Value::Null; CHECKPOINTS.cells.len()];
     cells[0] = Value::BigInt(timestamp_us);
-    cells[CHUNK_DATA] = Value::Blob(data);
+    cells[CHUNK_DATA] = Value::blob(data);
     upsert(&[Value::Int(slot), Value::Int(chunk)], cells, timestamp_us)
 }
 

@@ -51,7 +51,7 @@ fn a_slice_of_many_pages_stops_at_its_limit() {
     assert_eq!(seqs(10_000), (0..2_500).collect::<Vec<_>>());
     assert_eq!(seqs(1_700), (0..1_700).collect::<Vec<_>>());
     let chunk = |chunk: i32| {
-        let change = Change::Upsert([Value::Blob(vec![0; 10].into())].into());
+        let change = Change::Upsert([Value::blob(vec![0; 10])].into());
         Statement { clustering: [Value::Int(chunk)].into(), change, timestamp_us: 1, ttl_s: None }
     };
     fixture.try_write(&CHUNKS, (-1..50).map(chunk).collect()).unwrap();

@@ -109,7 +109,7 @@ fn values_come_back_as_they_were() {
     let blobs = [bytes::Bytes::new(), bytes::Bytes::from_static(&[0, 255, 1]), vec![7; 600_000].into()];
     for (chunk, blob) in (0..).zip(blobs) {
         let (clustering, change) =
-            ([Value::Int(chunk)].into(), Change::Upsert([Value::Blob(blob.clone())].into()));
+            ([Value::Int(chunk)].into(), Change::Upsert([Value::blob(blob.clone())].into()));
         fixture
             .try_write(&CHUNKS, vec![Statement { clustering, change, timestamp_us: 1, ttl_s: None }])
             .unwrap();
@@ -127,7 +127,7 @@ fn a_write_larger_than_what_may_be_in_flight_is_written_alone() {
     });
     let write = |chunk: i32| {
         let cql = fixture.cql.clone();
-        let change = Change::Upsert([Value::Blob(vec![1; 100_000].into())].into());
+        let change = Change::Upsert([Value::blob(vec![1; 100_000])].into());
         let statement =
             Statement { clustering: [Value::Int(chunk)].into(), change, timestamp_us: 1, ttl_s: None };
         let batch = WriteBatch::new(&CHUNKS, bucket(), vec![statement]);

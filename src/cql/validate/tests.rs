@@ -102,7 +102,7 @@ fn a_slice_restricts_no_more_columns_than_there_are() {
 
 #[test]
 fn a_batch_is_bounded_in_bytes_and_statements() {
-    let blob = |bytes: usize| statement(Change::Upsert([Value::Blob(vec![0; bytes].into())].into()));
+    let blob = |bytes: usize| statement(Change::Upsert([Value::blob(vec![0; bytes])].into()));
     assert_eq!(check_batch(&batch("a", vec![blob(14 * 1024 * 1024)])), Ok(()));
     assert!(refusal(&batch("a", vec![blob(16 * 1024 * 1024)])).contains("at most 15728640 bytes"));
     assert_eq!(check_batch(&batch("a", vec![upsert(); 65_535])), Ok(()));

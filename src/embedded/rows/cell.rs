@@ -125,7 +125,7 @@ pub(super) fn value_bytes(value: &Value) -> Option<Bytes> {
         Value::Int(number) => Some(Bytes::copy_from_slice(&number.to_be_bytes())),
         Value::BigInt(number) => Some(Bytes::copy_from_slice(&number.to_be_bytes())),
         Value::Text(text) => Some(Bytes::copy_from_slice(text.as_bytes())),
-        Value::Blob(bytes) => Some(bytes.clone()),
+        Value::Blob(bytes) => Some(Bytes::clone(bytes)),
         Value::Boolean(value) => Some(Bytes::copy_from_slice(&[u8::from(*value)])),
     }
 }
@@ -136,7 +136,7 @@ pub(super) fn value_of(kind: Kind, bytes: &Bytes) -> Option<Value> {
         Kind::Int => Value::Int(i32::from_be_bytes(bytes[..].try_into().ok()?)),
         Kind::BigInt => Value::BigInt(i64::from_be_bytes(bytes[..].try_into().ok()?)),
         Kind::Text => Value::text(std::str::from_utf8(bytes).ok()?),
-        Kind::Blob => Value::Blob(bytes.clone()),
+        Kind::Blob => Value::blob(bytes.clone()),
         Kind::Boolean => Value::Boolean(bytes[..] != [0]),
     })
 }

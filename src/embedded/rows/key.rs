@@ -33,7 +33,7 @@ pub(in crate::embedded) fn decode(kind: Kind, key: &mut &[u8]) -> Option<Value> 
             _ => return None,
         },
         Kind::Text => Value::Text(String::from_utf8(unescape(key)?).ok()?.into()),
-        Kind::Blob => Value::Blob(unescape(key)?.into()),
+        Kind::Blob => Value::blob(unescape(key)?),
     })
 }
 

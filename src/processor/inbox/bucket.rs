@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::hash_map::{EntryRef, HashMap};
+use smol_str::SmolStr;
 
 use super::{Arrival, Message};
 use crate::{
@@ -31,10 +32,10 @@ const HEAD_WRITE_BYTES: usize = 48;
 pub(super) struct Bucket {
     pub row: BucketRow,
     /// Looked up only, never iterated.
-    heads: HashMap<Arc<str>, Head, FixedState>,
+    heads: HashMap<SmolStr, Head, FixedState>,
     heads_bytes: usize,
     /// Recipients whose heads the open batch has changed, each once.
-    changed: Vec<Arc<str>>,
+    changed: Vec<SmolStr>,
     /// The database partition of the present window's entries, which all of them name.
     window: Option<(i64, Arc<[Value]>)>,
 }
@@ -54,7 +55,7 @@ pub(super) struct Numbered {
 
 impl Bucket {
     /// A bucket as it was read.
-    pub fn new(row: BucketRow, heads: impl IntoIterator<Item = (Arc<str>, HeadRow)>) -> Self {
+    pub fn new(row: BucketRow, heads: impl IntoIterator<Item = (SmolStr, HeadRow)>) -> Self {
         let mut bucket = Self { row, ..Self::default() };
         for (recipient, row) in heads {
             bucket.heads_bytes += recipient.len() + HEAD_BYTES;
@@ -80,16 +81,16 @@ impl Bucket {
         let time_ms = arrival.record.time_ms;
         self.roll(time_ms);
         let (recipient, head) = match self.heads.entry_ref(recipient) {
-            EntryRef::Occupied(head) => (Arc::clone(head.key()), head.into_mut()),
+            EntryRef::Occupied(head) => (head.key().clone(), head.into_mut()),
             EntryRef::Vacant(head) => {
                 self.heads_bytes += recipient.len() + HEAD_BYTES;
                 let head = head.insert_entry(Head::default());
-                (Arc::clone(head.key()), head.into_mut())
+                (head.key().clone(), head.into_mut())
             }
         };
         let mut new = 0;
         if head.changed_at.replace(arrival.record.offset).is_none() {
-            self.changed.push(Arc::clone(&recipient));
+            self.changed.push(recipient.clone());
             new = recipient.len() + HEAD_WRITE_BYTES;
         }
         head.row.latest_seq += 1;
@@ -104,7 +105,7 @@ impl Bucket {
         output.append(
             &INBOX,
             partition,
-            clustering(Arc::clone(&recipient), seq),
+            clustering(recipient.clone(), seq),
             EntryRow::with_foreign_count(&message.cells, foreign_count),
             lifetime,
         );

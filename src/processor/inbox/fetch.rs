@@ -1,6 +1,6 @@
 //! Reading a bucket of heads.
 
-use std::sync::Arc;
+use smol_str::SmolStr;
 
 use super::bucket::Bucket;
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Fetch {
     pages: Pages<BucketRow>,
-    heads: Vec<(Arc<str>, HeadRow)>,
+    heads: Vec<(SmolStr, HeadRow)>,
 }
 
 impl Fetch {
@@ -36,7 +36,7 @@ impl Fetch {
         let (progress, rows) = self.pages.take(query, rows, BucketRow::from_cells)?;
         for row in rows {
             let Some(Value::Text(recipient)) = row.clustering.first() else { continue };
-            self.heads.push((Arc::clone(recipient), HeadRow::from_cells(&row.cells)?));
+            self.heads.push((recipient.clone(), HeadRow::from_cells(&row.cells)?));
         }
         match progress {
             Progress::Torn => self.heads.clear(),

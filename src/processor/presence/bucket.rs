@@ -1,6 +1,8 @@
 //! A bucket: the unit of state. Its fold depends on the records of its own keys and on the partition's
 //! beacons, on nothing else.
 
+use std::sync::Arc;
+
 use super::{
     brake::Brake,
     clock::LeaseClock,
@@ -16,7 +18,10 @@ use crate::{
         beacon::Parameters,
         heartbeats::{Beat, End, StatusChoice},
     },
-    table::presence::UserRow,
+    table::{
+        Value,
+        presence::{self, UserRow},
+    },
 };
 
 mod beats;
@@ -36,6 +41,8 @@ pub(super) enum Act<'a> {
 #[derive(Debug)]
 pub(super) struct Bucket {
     pub number: u32,
+    /// That of its rows: made once, since all of them name it.
+    partition: Arc<[Value]>,
     /// The position after the last record that changed the bucket; what lies below is in the state.
     pub origin: Offset,
     /// The lease clock at the origin, while the partition has not got there.
@@ -52,6 +59,7 @@ impl Bucket {
     pub fn new(number: u32, origin: Offset, clock_ms: i64) -> Self {
         Self {
             number,
+            partition: presence::partition(number),
             origin,
             ahead: None,
             people: People::default(),

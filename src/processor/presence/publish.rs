@@ -1,7 +1,5 @@
 //! The records that presence publishes: transitions and where to route.
 
-use bytes::Bytes;
-
 use super::{
     people::People,
     turn::{Change, Now, Route},
@@ -14,7 +12,8 @@ use crate::{
     processor::Setup,
     record::{
         RecordOrigin,
-        session::{SessionEvent, SessionRecord, end_headers, session_key},
+        arena::Arena,
+        session::{SessionEvent, SessionRecord, end_headers, session_key_in},
         transition::{Status, Transition},
     },
     topology::Topic,
@@ -50,8 +49,8 @@ pub(super) fn transition(
         last_seen: people.last_seen_ms(user),
         origin: record_origin(now, setup),
     }
-    .encode();
-    let key = Bytes::copy_from_slice(id.as_bytes());
+    .encode_in(&mut output.arena);
+    let key = output.arena.copy(id.as_bytes());
     let kept = to != Status::Offline || mutant::is(Mutant::OfflineStateKept);
     let state = kept.then(|| value.clone());
     for (topic, value) in [(Topic::Presence, Some(value)), (Topic::PresenceState, state)] {
@@ -61,7 +60,13 @@ pub(super) fn transition(
 }
 
 /// What a session's change means for routing; a session that stays where it is says nothing.
-pub(super) fn session(people: &People, now: &Now<'_>, setup: &Setup, change: &Change) -> Option<OutRecord> {
+pub(super) fn session(
+    people: &People,
+    now: &Now<'_>,
+    setup: &Setup,
+    change: &Change,
+    arena: &mut Arena,
+) -> Option<OutRecord> {
     let (user, session) = (people.user_id(change.user), people.session_id(change.session));
     let (device, gateway) = (people.device(change.session), people.gateway(change.session));
     let (value, headers) = if let Some(cause) = change.ended {
@@ -78,13 +83,13 @@ pub(super) fn session(people: &People, now: &Now<'_>, setup: &Setup, change: &Ch
         let sessions = change.live_after.into();
         let origin = record_origin(now, setup);
         let record = SessionRecord { event, user, session, device, gateway, sessions, origin };
-        (Some(record.encode()), Vec::new())
+        (Some(record.encode_in(arena)), Vec::new())
     };
     let partition = setup.topology.place(Topic::Sessions, user.as_bytes());
     Some(OutRecord {
         topic: Topic::Sessions,
         partition,
-        key: Some(session_key(user, session)),
+        key: Some(session_key_in(arena, user, session)),
         value,
         headers,
     })

@@ -1,5 +1,7 @@
 //! The rows of `presence` that the fold writes.
 
+use std::sync::Arc;
+
 use super::people::People;
 use crate::{
     effect::{Output, Refresh},
@@ -8,10 +10,19 @@ use crate::{
     processor::Refreshed,
     record::heartbeats::Choice,
     store::{Change, Row, Statement},
-    table::presence::{PRESENCE, SessionRow, UserRow, clustering, metadata_hash, partition},
+    table::{
+        Value,
+        presence::{PRESENCE, SessionRow, UserRow, clustering, metadata_hash},
+    },
 };
 
-pub(super) fn write_user(bucket: u32, people: &People, user: u32, generation: i32, output: &mut Output) {
+pub(super) fn write_user(
+    bucket: &Arc<[Value]>,
+    people: &People,
+    user: u32,
+    generation: i32,
+    output: &mut Output,
+) {
     let (one, extra) = (people.user(user), people.extra(user));
     let row = UserRow {
         origin: output.origin(),
@@ -24,13 +35,13 @@ pub(super) fn write_user(bucket: u32, people: &People, user: u32, generation: i3
         last_seen_ms: people.last_seen_ms(user),
         generation,
     };
-    output.upsert(&PRESENCE, partition(bucket), clustering(people.user_id(user), ""), row.to_cells(), None);
+    output.upsert(&PRESENCE, Arc::clone(bucket), clustering(people.user_id(user), ""), row.to_cells(), None);
 }
 
 /// Writes a session's row. Where its metadata is only in the store, the row is read and written again with
 /// it.
 pub(super) fn write_session(
-    bucket: u32,
+    bucket: &Arc<[Value]>,
     people: &People,
     session: u32,
     metadata: Option<&str>,
@@ -50,14 +61,14 @@ pub(super) fn write_session(
     let cells = row.to_cells();
     let key = clustering(people.user_id(people.user_of(session)), people.session_id(session));
     match hash.filter(|_| metadata.is_none()) {
-        None => output.upsert(&PRESENCE, partition(bucket), key, cells, Some(SESSION_ROW_TTL_S)),
-        Some(hash) => output.rewrite(&PRESENCE, partition(bucket), key, cells, hash, SESSION_ROW_TTL_S),
+        None => output.upsert(&PRESENCE, Arc::clone(bucket), key, cells, Some(SESSION_ROW_TTL_S)),
+        Some(hash) => output.rewrite(&PRESENCE, Arc::clone(bucket), key, cells, hash, SESSION_ROW_TTL_S),
     }
 }
 
-pub(super) fn delete_session(bucket: u32, people: &People, session: u32, output: &mut Output) {
+pub(super) fn delete_session(bucket: &Arc<[Value]>, people: &People, session: u32, output: &mut Output) {
     let user = people.user_id(people.user_of(session));
-    output.delete(&PRESENCE, partition(bucket), clustering(user, people.session_id(session)));
+    output.delete(&PRESENCE, Arc::clone(bucket), clustering(user, people.session_id(session)));
 }
 
 /// Decides about a session's row that was read because the fold has only the hash of its metadata.

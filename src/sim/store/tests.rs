@@ -43,7 +43,7 @@ fn a_statement_of_the_wrong_form_fails_for_good_and_writes_nothing() {
 
 #[test]
 fn a_batch_that_no_server_takes_fails_for_good() {
-    let cells = [Value::Null, Value::Null, Value::Null, Value::Blob(vec![0; 9 << 20].into())];
+    let cells = [Value::Null, Value::Null, Value::Null, Value::blob(vec![0; 9 << 20])];
     let statement = Statement {
         clustering: [Value::Int(0), Value::Int(0)].into(),
         change: Change::Upsert(cells.into()),

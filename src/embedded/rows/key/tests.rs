@@ -5,7 +5,7 @@ use super::*;
 /// Values of one kind, with small alphabets so that prefixes and zero bytes are common.
 fn pair() -> impl Strategy<Value = (Kind, Vec<Value>, Vec<Value>)> {
     let text = || "[\u{0}\u{1}a\u{ff}]{0,4}".prop_map(|text| Value::text(&text));
-    let blob = || vec(prop_oneof![Just(0_u8), Just(1), Just(0xff)], 0..4).prop_map(|b| Value::Blob(b.into()));
+    let blob = || vec(prop_oneof![Just(0_u8), Just(1), Just(0xff)], 0..4).prop_map(Value::blob);
     let (int, big) = (any::<i32>().prop_map(Value::Int), any::<i64>().prop_map(Value::BigInt));
     let boolean = any::<bool>().prop_map(Value::Boolean);
     fn both(

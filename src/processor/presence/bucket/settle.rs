@@ -45,17 +45,17 @@ impl Bucket {
             return;
         }
         if output.publishing() {
-            publish::session(&self.people, now, setup, change)
+            publish::session(&self.people, now, setup, change, &mut output.arena)
                 .into_iter()
                 .for_each(|record| output.publish(record));
         }
         if change.ended.is_some() {
             if !mutant::is(Mutant::SessionRowNotDeleted) {
-                rows::delete_session(self.number, &self.people, change.session, output);
+                rows::delete_session(&self.partition, &self.people, change.session, output);
             }
         } else {
             rows::write_session(
-                self.number,
+                &self.partition,
                 &self.people,
                 change.session,
                 change.metadata.as_deref(),
@@ -96,7 +96,7 @@ impl Bucket {
             }
         }
         if public || touch.row {
-            rows::write_user(self.number, &self.people, user, setup.generation, output);
+            rows::write_user(&self.partition, &self.people, user, setup.generation, output);
         }
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{record::transition::Status, store::Change};
+use crate::{record::transition::Status, store::Change, table::presence};
 
 const BLANK: SessionRow<'_> = SessionRow {
     origin: 0,
@@ -23,7 +23,14 @@ fn refresh(status: Status) -> Refresh {
     let cells = SessionRow { status, gateway: Some("gw-2"), ..BLANK }.to_cells();
     let mut output = Output::new(1_000);
     output.begin(50, true);
-    output.rewrite(&PRESENCE, partition(0), clustering("alice", "s-1"), cells, metadata_hash("{}"), 9);
+    output.rewrite(
+        &PRESENCE,
+        presence::partition(0),
+        clustering("alice", "s-1"),
+        cells,
+        metadata_hash("{}"),
+        9,
+    );
     output.refreshes.remove(0)
 }
 
