@@ -57,7 +57,7 @@ impl Presence {
 fn rendered(answer: &Value, now_ms: i64) -> String {
     let head = ["USER", "STATUS", "LAST SEEN", "VERSION", "TEXT"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    let mut stale = false;
+    let (mut old, mut unheard) = (false, false);
     for user in answer["users"].as_array().into_iter().flatten() {
         let text = |name: &str| output::printable(user[name].as_str().unwrap_or_default());
         if let Some(message) = user["error"]["message"].as_str() {
@@ -70,7 +70,9 @@ fn rendered(answer: &Value, now_ms: i64) -> String {
             ]);
             continue;
         }
-        stale |= user["stale"] == true;
+        if user["stale"] == true {
+            *if user["as_of"].is_null() { &mut unheard } else { &mut old } = true;
+        }
         let seen = user["last_seen"].as_i64().map_or_else(String::new, |seen| output::ago(now_ms, seen));
         let version = user["version"].as_i64().map_or_else(String::new, |version| version.to_string());
         let texts = [text("status_text"), text("activity")];
@@ -83,9 +85,12 @@ fn rendered(answer: &Value, now_ms: i64) -> String {
             rows.push(vec![format!("  {}", text("session")), text("status"), place]);
         }
     }
-    let note = match stale {
-        true => "\n(stale: the store has not heard from a worker for more than 10 s; see /v1/partitions)",
-        false => "",
+    let note = match (old, unheard) {
+        (true, _) => {
+            "\n(stale: the store has not heard from a worker for more than 10 s; see /v1/partitions)"
+        }
+        (_, true) => "\n(stale: no worker has stored how far it is yet; a first one does within seconds)",
+        _ => "",
     };
     format!("{}{note}", output::table(&rows))
 }
@@ -100,7 +105,7 @@ mod tests {
     fn a_person_sees_a_table_and_whether_it_is_stale() {
         let answer = json!({"users": [
             {"user": "ann", "status": "online", "version": 7, "last_seen": 1_000, "status_text": "hi",
-             "stale": true,
+             "as_of": 900, "stale": true,
              "sessions": [{"session": "s-1", "status": "online", "device": "ios", "gateway": "gw"}]},
             {"user": "a/b", "error": {"code": "invalid_id", "message": "an id must not contain '/'"}},
         ]});
@@ -110,6 +115,16 @@ ann    online  4s ago     7        hi
   s-1  online  ios on gw
 a/b    ?                           an id must not contain '/'
 (stale: the store has not heard from a worker for more than 10 s; see /v1/partitions)";
+        assert_eq!(rendered(&answer, 5_000), expected);
+    }
+
+    #[test]
+    fn a_store_that_has_heard_nothing_yet_is_not_called_old() {
+        let answer = json!({"users": [{"user": "ann", "status": "unknown", "stale": true}]});
+        let expected = "\
+USER  STATUS   LAST SEEN  VERSION  TEXT
+ann   unknown
+(stale: no worker has stored how far it is yet; a first one does within seconds)";
         assert_eq!(rendered(&answer, 5_000), expected);
     }
 }
