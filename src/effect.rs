@@ -68,6 +68,17 @@ impl Output {
         Self { base_us, ..Self::default() }
     }
 
+    /// The next one, with room for as much as this one has: batches that follow each other are alike.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        let Self { rows, records, base_us, .. } = self;
+        Self {
+            rows: Vec::with_capacity(rows.len()),
+            records: Vec::with_capacity(records.len()),
+            ..Self::new(*base_us)
+        }
+    }
+
     /// The effects from here on are caused by the record at `offset`. Below the committed position
     /// `publishing` is off: those records are out already, only the rows are written again.
     pub fn begin(&mut self, offset: Offset, publishing: bool) {

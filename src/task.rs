@@ -67,12 +67,12 @@ pub struct Part {
 }
 
 impl Part {
-    fn new(base_us: i64, position: Offset) -> Self {
+    fn new(output: Output, position: Offset) -> Self {
         Self {
             position,
             fresh: 0,
             counts: Counts::default(),
-            output: Output::new(base_us),
+            output,
             checkpoints: Vec::new(),
             as_of_ms: None,
         }
@@ -143,7 +143,7 @@ impl<F: Fold> Task<F> {
             committed: start.committed,
             position,
             stored_rows: start.stored,
-            open: Part::new(start.base_us, position),
+            open: Part::new(Output::new(start.base_us), position),
             start,
             fold,
             counts: Counts::default(),
@@ -286,7 +286,8 @@ impl<F: Fold> Task<F> {
         self.fold.close(&mut self.open.output);
         self.open.as_of_ms = self.fold.seen_beacon().map(|beacon| beacon.time_ms);
         self.fold.begin_batch(next);
-        mem::replace(&mut self.open, Part::new(self.start.base_us, self.position))
+        let next = Part::new(self.open.output.next(), self.position);
+        mem::replace(&mut self.open, next)
     }
 
     /// Bytes that the open part owes to the log and to the store, what the fold holds back included.
