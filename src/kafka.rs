@@ -10,6 +10,7 @@
 //! | [`reader`] | a consumer that joins nothing and reads from explicit positions | records |
 //! | [`transactions`], [`producer`] | the transactional producer | each call of a transaction, watched |
 //! | [`beacons`] | a plain idempotent producer | delivery |
+//! | [`reports`] | those two producers | reports of deliveries, a thread each |
 //! | [`questions`] | the reader's, and one that reads uncommitted offsets | one answer, a thread each |
 
 use std::{

@@ -154,3 +154,38 @@ fn what_one_origin_covers_is_never_split() {
     assert!(rows(&PRESENCE) > 1, "rows with an origin of their own are");
     assert_eq!(rows(&HEADS), 1);
 }
+
+#[test]
+fn rows_of_one_database_partition_are_one_batch_whether_they_share_their_key_or_not() {
+    let row = |table: &'static Table, partition: Arc<[Value]>, n: i64| {
+        let clustering = vec![Value::BigInt(n); table.clustering.len()].into();
+        let change = Change::Upsert(vec![Value::Null; table.cells.len()].into());
+        let statement = Statement { clustering, change, timestamp_us: n, ttl_s: None };
+        RowWrite { table, partition, statement, size_bytes: 1 }
+    };
+    let key = |bucket: i32| -> Arc<[Value]> { [Value::Int(bucket)].into() };
+    let (one, other) = (key(1), key(2));
+    let rows = vec![
+        row(&PRESENCE, one.clone(), 1),
+        row(&PRESENCE, other.clone(), 2),
+        row(&PRESENCE, one.clone(), 3),
+        row(&PRESENCE, key(1), 4),
+        row(&HEADS, one, 5),
+        row(&PRESENCE, key(2), 6),
+        row(&PRESENCE, other, 7),
+    ];
+    let batches = database_batches(rows);
+    let told: Vec<_> = batches
+        .iter()
+        .map(|batch| {
+            let times: Vec<_> = batch.statements.iter().map(|one| one.timestamp_us).collect();
+            (batch.table.name, batch.partition[0].clone(), times)
+        })
+        .collect();
+    let expected = [
+        ("presence", Value::Int(1), vec![1, 3, 4]),
+        ("presence", Value::Int(2), vec![2, 6, 7]),
+        ("inbox_heads", Value::Int(1), vec![5]),
+    ];
+    assert_eq!(told, expected);
+}
