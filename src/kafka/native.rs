@@ -232,8 +232,8 @@ impl<C: ConsumerContext> Drop for FetchQueue<C> {
 /// Unparks a thread whenever something arrives in the queue of a client's events and that was empty.
 pub struct Arrivals {
     queue: *mut sys::rd_kafka_queue_t,
-    /// What the callback is given: it stays where it is.
-    thread: Box<Thread>,
+    /// What the callback is given; ours to free.
+    thread: *mut Thread,
 }
 
 impl Arrivals {
@@ -242,11 +242,10 @@ impl Arrivals {
     pub fn new<C: ClientContext>(client: &Client<C>, thread: Thread) -> Self {
         // SAFETY: the client is alive, and the handle that is returned is ours to destroy.
         let queue = unsafe { sys::rd_kafka_queue_get_main(client.native_ptr()) };
-        let arrivals = Self { queue, thread: Box::new(thread) };
-        let thread = (&raw const *arrivals.thread).cast_mut().cast();
-        // SAFETY: the queue is valid, and what the callback is given until `drop` ends that.
-        unsafe { sys::rd_kafka_queue_cb_event_enable(arrivals.queue, Some(unpark), thread) };
-        arrivals
+        let thread = Box::into_raw(Box::new(thread));
+        // SAFETY: the queue is valid, and so is what the callback is given until `drop` has ended callbacks.
+        unsafe { sys::rd_kafka_queue_cb_event_enable(queue, Some(unpark), thread.cast()) };
+        Self { queue, thread }
     }
 
     #[must_use]
@@ -258,11 +257,12 @@ impl Arrivals {
 
 impl Drop for Arrivals {
     fn drop(&mut self) {
-        // SAFETY: the handle is ours and destroyed only here. Callbacks are made and ended under the queue's
-        // lock, so that none is under way once the first call has returned.
+        // SAFETY: handle and thread are ours and freed only here. Callbacks are made and ended under the
+        // queue's lock, so that none is under way once the first call has returned.
         unsafe {
             sys::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
             sys::rd_kafka_queue_destroy(self.queue);
+            drop(Box::from_raw(self.thread));
         }
     }
 }

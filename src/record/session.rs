@@ -49,7 +49,7 @@ impl SessionRecord<'_> {
     /// The record's value.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        self.encode_in(&mut Arena::default())
+        self.write(JsonWriter::record("session", 256)).into_bytes()
     }
 
     /// The same, beside other records.
@@ -117,7 +117,7 @@ impl SessionView {
 /// The key of a session's records: `user/session`.
 #[must_use]
 pub fn session_key(user: &str, session: &str) -> Bytes {
-    session_key_in(&mut Arena::default(), user, session)
+    Bytes::from([user, session].join("/"))
 }
 
 /// The same, beside other records.

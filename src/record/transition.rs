@@ -87,7 +87,7 @@ impl Transition<'_> {
     /// The record's value.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        self.encode_in(&mut Arena::default())
+        self.write(JsonWriter::record("transition", 384)).into_bytes()
     }
 
     /// The same, beside other records.
