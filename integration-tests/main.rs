@@ -20,6 +20,7 @@ mod embedded;
 mod events;
 mod fanout;
 mod halts;
+mod idle;
 mod leases;
 mod memory;
 mod paging;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         bad_input::cases(),
         refusals::cases(),
         halts::cases(),
+        idle::cases(),
         leases::cases(),
         commands::cases(),
         memory::cases(),
