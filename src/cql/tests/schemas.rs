@@ -52,7 +52,7 @@ fn an_apply_that_was_interrupted_is_completed() {
         ]
     );
     let applied = runtime.block_on(apply(cql)).unwrap();
-    assert_eq!(applied.migrations, MIGRATIONS[2..].iter().collect::<Vec<_>>());
+    assert_eq!(applied.migrations, MIGRATIONS[2..4].iter().collect::<Vec<_>>());
     assert_eq!(differences(&fixture), []);
 }
 

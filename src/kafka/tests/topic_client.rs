@@ -1,6 +1,14 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use super::{alone, connection, heartbeat, runtime};
+use rdkafka::{
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+};
+
+use super::{PATIENCE, alone, connection, heartbeat, runtime};
 use crate::{
     client::{TailFrom, TopicClient},
     kafka::{KafkaTopics, config::Connection},
@@ -53,10 +61,22 @@ fn a_topic_that_does_not_exist_is_named() {
     let _alone = alone();
     runtime().block_on(async {
         let topics = KafkaTopics::new(connection()).unwrap();
-        // The shipped topology has no inbox.
-        let error = topics.bounds(Topic::Inbox).await.unwrap_err();
+        let admin: AdminClient<DefaultClientContext> = connection().admin().create().unwrap();
+        admin.delete_topics(&[Topic::Inbox.name()], &AdminOptions::new()).await.unwrap();
+        // The brokers hear of it one after the other.
+        let until = Instant::now() + PATIENCE;
+        let error = loop {
+            let bounds = topics.bounds(Topic::Inbox).await;
+            assert!(Instant::now() < until, "{bounds:?}");
+            match bounds {
+                Err(error) => break error,
+                Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
         assert_eq!(error.class, ErrorClass::Fatal);
-        assert!(error.message.starts_with("topic 'inbox' does not exist"), "{}", error.message);
+        for part in ["'inbox'", "does not exist", "heartline topics apply"] {
+            assert!(error.message.contains(part), "{}", error.message);
+        }
         let mut record = heartbeat(0, "lost");
         record.topic = Topic::Inbox;
         let error = topics.append(vec![record]).await.unwrap_err();
