@@ -24,7 +24,7 @@ use crate::{
 
 /// Windows are kept a week longer than the entries in them: that is how long one may take to fill.
 const WINDOW_EXTRA_S: u32 = (WINDOW_MS_MAX / 1_000) as u32;
-/// Bytes that a head takes in memory beside its recipient, whose text is shared and counted, and in a write.
+/// Bytes that a head takes in memory beside its recipient, whose text is counted too, and in a write.
 const HEAD_BYTES: usize = 128;
 const HEAD_WRITE_BYTES: usize = 48;
 
