@@ -269,6 +269,42 @@ fn decided_nesting_is_accepted_up_to_sixteen() {
 }
 
 #[test]
+fn decided_a_recipient_is_judged_on_its_own_whatever_it_is() {
+    let message = |recipient: &[u8]| {
+        let before = record_up_to_unknown(Topic::Sends);
+        [before.as_bytes(), br#"0,"recipients":["a","#, recipient, br#","b"]}"#].concat()
+    };
+    let no_ids =
+        [cases::too_large(), cases::duplicate_keys(), cases::lone_surrogates(), cases::nested(50).to_vec()];
+    for case in no_ids.concat().iter().filter(|case| case.len() <= 3_000) {
+        let record = message(case);
+        let shown = String::from_utf8_lossy(&record);
+        match sends::decode(Some(&record)) {
+            Ok(sends::SendInput::Message(sent)) => {
+                assert_eq!(sent.recipients, Some(vec!["a".into(), "b".into()]), "{shown}");
+                assert_eq!(sent.refused.iter().map(|part| part.index).collect::<Vec<_>>(), [1], "{shown}");
+            }
+            other => panic!("{shown}: {other:?}"),
+        }
+    }
+    for case in cases::invalid().iter().filter(|case| case.len() <= 3_000) {
+        let record = message(case);
+        // Closed and opened again, it may be more than one recipient.
+        if grammar::read(&record).is_none() {
+            assert_eq!(READERS[1].1(&record), MALFORMED, "{}", String::from_utf8_lossy(&record));
+        }
+    }
+}
+
+/// Whether parts of a message are refused and the rest of it is accepted.
+fn refuses_recipients(record: &[u8]) -> bool {
+    matches!(
+        sends::decode(Some(record)),
+        Ok(sends::SendInput::Message(message)) if !message.refused.is_empty()
+    )
+}
+
+#[test]
 fn decided_an_integer_is_written_without_fraction_and_exponent() {
     let read = READERS[0].1;
     let beat = |counter: &str| {
@@ -330,9 +366,10 @@ proptest! {
                 if case.len() <= place.bytes_max && is_judged {
                     let (verdict, expected) = ((place.read)(&record), place.expected(&record));
                     let shown = String::from_utf8_lossy(&record);
-                    // An edit may have made known fields wrong.
+                    // An edit may have made known fields wrong, or have added recipients.
                     let same = verdict == expected
-                        || (expected.is_none() && case != text.as_bytes() && verdict != MALFORMED);
+                        || (expected.is_none() && case != text.as_bytes() && verdict != MALFORMED)
+                        || (verdict.is_none() && grammar::read(&record).is_some() && refuses_recipients(&record));
                     prop_assert!(same, "{}: {shown}: {verdict:?}, not {expected:?}", place.name);
                 }
             }
