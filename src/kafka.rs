@@ -139,8 +139,8 @@ impl Parts {
             }
             LogCommand::Join => self.member.join(self.name.clone()),
             LogCommand::Release => self.member.release(),
-            LogCommand::Fetch { partition, from, fetch } => {
-                self.reader.send(ReaderCommand::Fetch { partition, from, fetch });
+            LogCommand::Fetch { partition, from, fetch, headers } => {
+                self.reader.send(ReaderCommand::Fetch { partition, from, fetch, headers });
             }
             LogCommand::StopFetch { partition } => self.reader.send(ReaderCommand::StopFetch { partition }),
             LogCommand::Poll { records_max, bytes_max, wait_ms } => {

@@ -8,7 +8,7 @@
 //! 1. `OpenProducer`, then `Join`; `Assigned` follows, and `Revoking` or `Lost` end that assignment.
 //! 2. For an assigned partition: `ReadOffsets`, `FirstOffsets`, then `Fetch` from a position. Every `Poll` is
 //!    answered by exactly one `Polled`, which may be empty. Chunks of an older `Fetch` of the partition are
-//!    to be ignored.
+//!    to be ignored. Headers are read where the `Fetch` asks for them.
 //! 3. At most one `Transact` is under way at a time; it is answered by exactly one `TransactionEnded`.
 //! 4. `Revoking` is answered by `Release`, at once or after the transaction under way has ended: the member
 //!    stays in the group's old generation until then.
@@ -50,18 +50,19 @@ pub struct RecordRef<'a> {
     pub time_ms: i64,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
-    pub headers: &'a [Header],
+    /// `None` where they were not read.
+    pub headers: Option<&'a [Header]>,
 }
 
 /// Consecutive records of one partition, in offset order, in one allocation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Chunk {
     pub partition: PartitionId,
     pub fetch: FetchId,
     bytes: Vec<u8>,
     spans: Vec<Span>,
-    /// Headers are rare: (index of the record, its headers), ascending.
-    headers: Vec<(u32, Vec<Header>)>,
+    /// Headers are rare: (index of the record, its headers), ascending; `None` where they were not read.
+    headers: Option<Vec<(u32, Vec<Header>)>>,
 }
 
 /// How much a chunk holds.
@@ -85,14 +86,26 @@ struct Span {
 impl Chunk {
     #[must_use]
     pub fn new(partition: PartitionId, fetch: FetchId) -> Self {
-        Self { partition, fetch, ..Self::default() }
+        Self::sized(partition, fetch, ChunkSize::default())
     }
 
     /// With room for as much as `like` holds: polls that follow each other bring about as much.
     #[must_use]
     pub fn sized(partition: PartitionId, fetch: FetchId, like: ChunkSize) -> Self {
         let (bytes, spans) = (Vec::with_capacity(like.bytes), Vec::with_capacity(like.records));
-        Self { partition, fetch, bytes, spans, headers: Vec::new() }
+        Self { partition, fetch, bytes, spans, headers: Some(Vec::new()) }
+    }
+
+    /// An empty chunk that keeps its records' headers, or drops them.
+    #[must_use]
+    pub fn keeping_headers(self, keeping: bool) -> Self {
+        Self { headers: keeping.then(Vec::new), ..self }
+    }
+
+    /// Whether records keep their headers here.
+    #[must_use]
+    pub fn keeps_headers(&self) -> bool {
+        self.headers.is_some()
     }
 
     #[must_use]
@@ -116,8 +129,10 @@ impl Chunk {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(key.unwrap_or_default());
         self.bytes.extend_from_slice(value.unwrap_or_default());
-        if !headers.is_empty() {
-            self.headers.push((self.spans.len() as u32, headers));
+        if let Some(kept) = &mut self.headers
+            && !headers.is_empty()
+        {
+            kept.push((self.spans.len() as u32, headers));
         }
         let length = |part: Option<&[u8]>| part.map_or(0, |bytes| bytes.len() as u32 + 1);
         self.spans.push(Span { offset, time_ms, start, key: length(key), value: length(value) });
@@ -149,13 +164,12 @@ impl Chunk {
         let part = |start: u32, length: u32| {
             length.checked_sub(1).map(|length| &self.bytes[start as usize..(start + length) as usize])
         };
-        let headers = match self.headers.is_empty() {
+        let headers = self.headers.as_ref().map(|kept| match kept.is_empty() {
             true => &[][..],
-            false => self
-                .headers
+            false => kept
                 .binary_search_by_key(&(index as u32), |(at, _)| *at)
-                .map_or(&[][..], |found| &self.headers[found].1),
-        };
+                .map_or(&[][..], |found| &kept[found].1),
+        });
         RecordRef {
             offset: span.offset,
             time_ms: span.time_ms,
@@ -283,11 +297,13 @@ pub enum LogCommand {
         request: RequestId,
         name: String,
     },
-    /// Reads `partition` from `from` on.
+    /// Reads `partition` from `from` on, with or without headers: to look for them costs a client a tenth of
+    /// what it does with a small record, even where there are none.
     Fetch {
         partition: PartitionId,
         from: Offset,
         fetch: FetchId,
+        headers: bool,
     },
     /// Reads no more of `partition`; chunks under way may still arrive.
     StopFetch {

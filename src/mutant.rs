@@ -227,6 +227,8 @@ mutants! {
     LetterPerRecipient,
     /// A record is forwarded however often it comes back.
     ForwardedAgain,
+    /// Headers that were not read are taken for none, so that a record goes out without its own.
+    UnreadHeadersTakenForNone,
     // Inboxes and cursors.
     /// A bucket of recipients' origin is ignored.
     InboxOriginIgnored,

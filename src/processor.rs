@@ -5,7 +5,8 @@
 //! 2. [`Fold::begin_batch`], then records in offset order through [`Fold::fold`]. [`Step::Wanting`] means
 //!    that nothing was changed: ask [`Fold::wanted`], read, [`Fold::load`] every answer, and fold the same
 //!    record again.
-//!    Answers may leave more to be read: the fold wants again.
+//!    Answers may leave more to be read: the fold wants again. Likewise [`Step::WantingHeaders`], where a
+//!    record was read without its headers and they matter.
 //! 3. [`Fold::close`] after the batch's last record: what it holds back until then goes out.
 //! 4. [`Fold::checkpoint`] between records; [`Fold::acknowledged`] when a batch's rows are in the store.
 //!
@@ -77,6 +78,8 @@ pub enum Step {
     Forwarded,
     /// The state of some keys is not in memory; nothing was changed.
     Wanting,
+    /// The record's headers were not read, and go out with it; nothing was changed.
+    WantingHeaders,
     /// The partition must not go on: what and what to do.
     Halt(String),
 }

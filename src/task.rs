@@ -96,9 +96,21 @@ impl Part {
     }
 }
 
+/// Whether the headers of a task's records are read. Nearly all records are folded without, and a task begins
+/// so. Once a record goes out with its own, as a dead letter or to another partition, it is read anew, and
+/// what follows it is read with headers, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Headers {
+    Unread,
+    /// The engine is to read anew from the task's position on.
+    Wanted,
+    Read,
+}
+
 /// One input partition that is being folded: replayed up to `committed`, live from there on.
 pub struct Task<F> {
     pub partition: PartitionId,
+    /// The reading that is under way, if one has begun.
     pub fetch: FetchId,
     /// Everything below is published. Replay ends here.
     pub committed: Offset,
@@ -112,6 +124,8 @@ pub struct Task<F> {
     pub waiting: usize,
     /// Reads that the engine is to submit.
     pub wanted: Vec<Query>,
+    /// Whether the records' headers are read: not before they matter.
+    pub headers: Headers,
     pub halted: Option<HaltReason>,
     /// Rows of committed batches that the store has not acknowledged.
     owed: Ledger,
@@ -128,18 +142,12 @@ pub struct Task<F> {
 impl<F: Fold> Task<F> {
     /// A task that will read from `start.stored` on.
     #[must_use]
-    pub fn new(
-        partition: PartitionId,
-        fetch: FetchId,
-        start: Start,
-        fold: F,
-        checkpoints: Checkpoints,
-    ) -> Self {
+    pub fn new(partition: PartitionId, start: Start, fold: F, checkpoints: Checkpoints) -> Self {
         let buckets = fold.buckets();
         let position = if mutant::is(Mutant::RestoredAtCommitted) { start.committed } else { start.stored };
         Self {
             partition,
-            fetch,
+            fetch: FetchId::default(),
             committed: start.committed,
             position,
             stored_rows: start.stored,
@@ -151,6 +159,7 @@ impl<F: Fold> Task<F> {
             buckets,
             waiting: 0,
             wanted: Vec::new(),
+            headers: Headers::Unread,
             halted: None,
             owed: Ledger::default(),
             as_of_ms: None,
@@ -228,6 +237,13 @@ impl<F: Fold> Task<F> {
                         self.wanted = self.missing();
                         return;
                     }
+                    Step::WantingHeaders => {
+                        debug_assert_eq!(self.headers, Headers::Unread, "headers that were read are wanted");
+                        self.headers = Headers::Wanted;
+                        // What this reading still brings lies beyond a gap.
+                        self.fetch = FetchId::default();
+                        return self.clear();
+                    }
                     Step::Halt(why) => {
                         self.halt(HaltReason::Unsupported(why));
                         return;
@@ -262,6 +278,11 @@ impl<F: Fold> Task<F> {
     /// Stands still from here on; what is folded already may still be committed.
     pub fn halt(&mut self, reason: HaltReason) {
         self.halted = Some(reason);
+        self.clear();
+    }
+
+    /// Lets go of what was read and not folded.
+    fn clear(&mut self) {
         self.queue.clear();
         self.queued_bytes = 0;
         self.cursor = 0;

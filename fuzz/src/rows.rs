@@ -39,7 +39,7 @@ fn cell(choices: &mut Choices<'_>, kind: Kind) -> Value {
                 "",
             ])),
         },
-        Kind::Blob => Value::Blob(choices.bytes().to_vec().into()),
+        Kind::Blob => Value::blob(choices.bytes().to_vec()),
         Kind::Boolean => Value::Boolean(choices.is()),
     }
 }

@@ -64,7 +64,7 @@ pub struct World<F> {
     committed: BTreeMap<PartitionId, Committed>,
     pub group: Group,
     assignment: u64,
-    fetches: BTreeMap<PartitionId, (Offset, FetchId)>,
+    fetches: BTreeMap<PartitionId, (Offset, FetchId, bool)>,
     /// Of the fetch before.
     stale_fetch: Option<(PartitionId, FetchId)>,
     pub log_commands: VecDeque<LogCommand>,
@@ -156,13 +156,13 @@ impl<F: Fold> World<F> {
     /// What changes the log's own state does so at once; the rest waits for its answer.
     fn submit(&mut self, command: LogCommand) {
         match command {
-            LogCommand::Fetch { partition, from, fetch } => {
-                let former = self.fetches.insert(partition, (from, fetch));
-                self.stale_fetch = former.map(|(_, fetch)| (partition, fetch)).or(self.stale_fetch);
+            LogCommand::Fetch { partition, from, fetch, headers } => {
+                let former = self.fetches.insert(partition, (from, fetch, headers));
+                self.stale_fetch = former.map(|(_, fetch, _)| (partition, fetch)).or(self.stale_fetch);
             }
             LogCommand::StopFetch { partition } => {
                 let former = self.fetches.remove(&partition);
-                self.stale_fetch = former.map(|(_, fetch)| (partition, fetch)).or(self.stale_fetch);
+                self.stale_fetch = former.map(|(_, fetch, _)| (partition, fetch)).or(self.stale_fetch);
             }
             LogCommand::Join => self.group = Group::Settling,
             LogCommand::Release => {
@@ -312,9 +312,9 @@ impl<F: Fold> World<F> {
 
     fn poll(&mut self, records_max: usize) -> Vec<Chunk> {
         let mut chunks = self.stale_chunk();
-        for (partition, (from, fetch)) in &mut self.fetches {
+        for (partition, (from, fetch, headers)) in &mut self.fetches {
             let records = &self.log[*partition as usize];
-            let mut chunk = Chunk::new(*partition, *fetch);
+            let mut chunk = Chunk::new(*partition, *fetch).keeping_headers(*headers);
             for record in records.iter().skip(*from as usize).take(records_max.min(POLL_RECORDS_MAX)) {
                 chunk.push(*from, record.time_ms, record.key.as_deref(), record.value.as_deref(), Vec::new());
                 *from += 1;

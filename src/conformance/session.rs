@@ -37,7 +37,7 @@ pub(super) struct Seen {
     pub(super) offset: Offset,
     pub(super) key: Option<Vec<u8>>,
     pub(super) value: Option<Vec<u8>>,
-    pub(super) headers: Vec<Header>,
+    pub(super) headers: Option<Vec<Header>>,
 }
 
 /// Fails the step unless both are equal.
@@ -225,8 +225,19 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn fetch(&mut self, pod: &str, partition: PartitionId, from: Offset) -> Outcome<FetchId> {
+        self.fetch_parts(pod, partition, from, true)
+    }
+
+    /// Fetches with or without headers.
+    pub(super) fn fetch_parts(
+        &mut self,
+        pod: &str,
+        partition: PartitionId,
+        from: Offset,
+        headers: bool,
+    ) -> Outcome<FetchId> {
         let fetch = self.number();
-        self.send(pod, LogCommand::Fetch { partition, from, fetch })?;
+        self.send(pod, LogCommand::Fetch { partition, from, fetch, headers })?;
         Ok(fetch)
     }
 
@@ -342,6 +353,6 @@ fn seen_record(chunk: &Chunk, index: usize) -> Seen {
         offset: record.offset,
         key: record.key.map(Vec::from),
         value: record.value.map(Vec::from),
-        headers: record.headers.to_vec(),
+        headers: record.headers.map(<[Header]>::to_vec),
     }
 }

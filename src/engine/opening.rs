@@ -15,7 +15,7 @@ use crate::{
         progress::{ADOPT_ENTRY, PROGRESS_ENTRY, ProgressRow, owner_write, progress_query, progress_write},
     },
     task::{
-        Task,
+        Headers, Task,
         checkpoint::{BucketLoad, Checkpoints, LoadStep},
         opening::{Decision, Facts, HaltReason, Start, decide},
     },
@@ -100,15 +100,31 @@ impl<F: Fold> Engine<F> {
 
     /// A position that the log refused though it has it, as after a change of leaders, is asked for again.
     fn read_again_or_halt(&mut self, partition: PartitionId, Bounds { first, end }: Bounds) {
-        let fetch: FetchId = self.next_id();
         let Some(task) = self.tasks.get_mut(&partition) else { return };
         let from = task.position();
         if (first..=end).contains(&from) {
-            task.fetch = fetch;
-            self.log(LogCommand::Fetch { partition, from, fetch });
+            self.fetch(partition);
             self.trouble(format!("partition {partition}: the log refused position {from}, which it has"));
         } else {
             task.halt(HaltReason::OutOfRange { wanted: from, first, end });
+        }
+    }
+
+    /// Reads a partition from its task's position on; what an older reading still brings is not taken.
+    pub(super) fn fetch(&mut self, partition: PartitionId) {
+        let fetch: FetchId = self.next_id();
+        if let Some(task) = self.tasks.get_mut(&partition) {
+            task.fetch = fetch;
+            let (from, headers) = (task.position(), task.headers == Headers::Read);
+            self.log(LogCommand::Fetch { partition, from, fetch, headers });
+        }
+    }
+
+    /// Headers of this partition's records matter: they are read from here on.
+    pub(super) fn fetch_with_headers(&mut self, partition: PartitionId) {
+        if let Some(task) = self.tasks.get_mut(&partition) {
+            task.headers = Headers::Read;
+            self.fetch(partition);
         }
     }
 
@@ -254,15 +270,13 @@ impl<F: Fold> Engine<F> {
         };
         let Loading { start, mut fold, checkpoints, .. } = *loading;
         fold.begin_batch(self.batch);
-        let fetch: FetchId = self.next_id();
-        let task = Task::new(partition, fetch, start, fold, checkpoints);
-        let from = task.position();
+        let task = Task::new(partition, start, fold, checkpoints);
         self.progress.insert(partition, ProgressPace::new(&task.start, self.now.boot_ms));
         if F::BEACONS {
             self.beacons.insert(partition, BeaconPace { next_at_ms: self.now.boot_ms, outstanding: false });
         }
         self.tasks.insert(partition, task);
-        self.log(LogCommand::Fetch { partition, from, fetch });
+        self.fetch(partition);
     }
 
     pub(super) fn halt_opening(&mut self, partition: PartitionId, reason: HaltReason) {

@@ -40,6 +40,7 @@ pub enum ReaderCommand {
         partition: PartitionId,
         from: Offset,
         fetch: FetchId,
+        headers: bool,
     },
     StopFetch {
         partition: PartitionId,
@@ -98,6 +99,12 @@ pub fn start(
     Ok((ReaderHandle { commands: sender, queue }, thread))
 }
 
+#[derive(Clone, Copy)]
+struct Fetching {
+    fetch: FetchId,
+    headers: bool,
+}
+
 struct Poll {
     records_max: usize,
     bytes_max: usize,
@@ -112,7 +119,7 @@ struct Reader {
     input: Topic,
     brokers: String,
     events: Events,
-    fetches: BTreeMap<PartitionId, FetchId>,
+    fetches: BTreeMap<PartitionId, Fetching>,
     polls: VecDeque<Poll>,
     /// The largest chunk of the last poll.
     like: ChunkSize,
@@ -146,7 +153,9 @@ impl Reader {
 
     fn handle(&mut self, command: ReaderCommand) {
         match command {
-            ReaderCommand::Fetch { partition, from, fetch } => self.fetch(partition, from, fetch),
+            ReaderCommand::Fetch { partition, from, fetch, headers } => {
+                self.fetch(partition, from, Fetching { fetch, headers });
+            }
             ReaderCommand::StopFetch { partition } => self.stop(partition),
             ReaderCommand::StopAll => {
                 while let Some(partition) = self.fetches.keys().next().copied() {
@@ -161,14 +170,15 @@ impl Reader {
         }
     }
 
-    fn fetch(&mut self, partition: PartitionId, from: Offset, fetch: FetchId) {
+    fn fetch(&mut self, partition: PartitionId, from: Offset, fetching: Fetching) {
         self.stop(partition);
         if from < 0 {
             // Negative offsets mean something to librdkafka (the end, the committed one), and nothing to the
             // engine.
+            let fetch = fetching.fetch;
             return self.events.emit(LogEvent::OutOfRange { partition, fetch });
         }
-        self.fetches.insert(partition, fetch);
+        self.fetches.insert(partition, fetching);
         let mut list = TopicPartitionList::new();
         let result = list
             .add_partition_offset(self.input.name(), partition as i32, KafkaOffset::Offset(from))
@@ -210,7 +220,7 @@ impl Reader {
     fn is_record(&self, at: usize) -> bool {
         let message = &self.taken[at];
         let partition = message.partition();
-        let fetch = self.fetches.get(&partition).copied();
+        let fetch = self.fetches.get(&partition).map(|fetching| fetching.fetch);
         let Some(failure) = message.error() else { return fetch.is_some() };
         match (failure.code, fetch) {
             (Code::AutoOffsetReset | Code::OffsetOutOfRange, Some(fetch)) => {
@@ -256,8 +266,8 @@ impl Reader {
                 if packed.records > 0 && (packed.records >= records_max || packed.bytes >= bytes_max) {
                     return mem::take(&mut packed.chunks);
                 }
-                if let Some(fetch) = self.fetches.get(&message.partition()) {
-                    packed.push(message, *fetch);
+                if let Some(fetching) = self.fetches.get(&message.partition()) {
+                    packed.push(message, *fetching);
                 }
                 self.taken.pop_front();
             }
@@ -291,17 +301,18 @@ struct Packed {
 }
 
 impl Packed {
-    fn push(&mut self, message: &Message, fetch: FetchId) {
+    fn push(&mut self, message: &Message, Fetching { fetch, headers }: Fetching) {
         let partition = message.partition();
         if self.chunks.get(self.last).is_none_or(|chunk| chunk.partition != partition) {
             self.last =
                 self.chunks.iter().position(|chunk| chunk.partition == partition).unwrap_or_else(|| {
-                    self.chunks.push(Chunk::sized(partition, fetch, self.like));
+                    let chunk = Chunk::sized(partition, fetch, self.like).keeping_headers(headers);
+                    self.chunks.push(chunk);
                     self.chunks.len() - 1
                 });
         }
         let (key, value) = (message.key(), message.value());
-        let headers = message.headers();
+        let headers = if headers { message.headers() } else { Vec::new() };
         self.records += 1;
         self.bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         self.chunks[self.last].push(message.offset(), message.time_ms(), key, value, headers);

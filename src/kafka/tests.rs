@@ -207,7 +207,7 @@ impl Member {
                     time_ms: record.time_ms,
                     key: record.key.map(<[u8]>::to_vec),
                     value: record.value.map(<[u8]>::to_vec),
-                    headers: record.headers.to_vec(),
+                    headers: record.headers.map(<[Header]>::to_vec),
                 }
             })
         });
@@ -228,7 +228,7 @@ struct Read {
     time_ms: i64,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
-    headers: Vec<Header>,
+    headers: Option<Vec<Header>>,
 }
 
 fn heartbeat(partition: PartitionId, value: &str) -> OutRecord {

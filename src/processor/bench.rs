@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{FORWARDED, Fold, Retention, Setup, Step};
 use crate::{
     effect::{Output, RowWrite},
-    log::{Chunk, Offset, OutRecord, PartitionId},
+    log::{Chunk, Offset, OutRecord, PartitionId, RecordRef},
     sim::SimStore,
     store::{Query, Row, WriteBatch},
     table::Stage,
@@ -80,10 +80,19 @@ impl<F: Fold> Bench<F> {
         let mut chunk = Chunk::new(self.setup.partition, 1);
         chunk.push(offset, *time_ms, None, Some(value.as_bytes()), Vec::new());
         self.output.begin(offset, offset >= self.committed);
+        let mut record = RecordRef { headers: None, ..chunk.get(0) };
         for _ in 0..100 {
-            let step = self.fold.fold(&chunk.get(0), &mut self.output);
-            if step != Step::Wanting {
+            let before = (self.output.rows.len(), self.output.records.len(), self.fold.held_back_bytes());
+            let step = self.fold.fold(&record, &mut self.output);
+            if !matches!(step, Step::Wanting | Step::WantingHeaders) {
                 return step;
+            }
+            let after = (self.output.rows.len(), self.output.records.len(), self.fold.held_back_bytes());
+            assert_eq!(before, after, "a fold that wants something changes nothing");
+            if step == Step::WantingHeaders {
+                assert!(record.headers.is_none(), "headers that were read are not wanted");
+                record = chunk.get(0);
+                continue;
             }
             let wanted = self.fold.wanted(&mut [chunk.get(0)].into_iter());
             assert!(!wanted.is_empty(), "the fold wants something and does not say what");

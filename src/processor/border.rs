@@ -19,7 +19,7 @@ use crate::{
 /// On a record that was forwarded once: it is not forwarded again.
 pub const FORWARDED: &str = "heartline.forwarded";
 
-/// Sends a record of `input` on to the partition it belongs to.
+/// Sends a record of `input` on to the partition it belongs to, unless that was done before.
 pub(super) fn send_on(
     setup: &Setup,
     input: Topic,
@@ -27,24 +27,25 @@ pub(super) fn send_on(
     partition: PartitionId,
     output: &mut Output,
 ) -> Step {
+    let Some(headers) = headers(record) else { return Step::WantingHeaders };
     let again = mutant::is(Mutant::ForwardedAgain);
-    if record.headers.iter().any(|header| header.name == FORWARDED) && !again {
+    if headers.iter().any(|header| header.name == FORWARDED) && !again {
         let message = format!(
             "the record belongs to partition {partition} and was forwarded once already: \
              the topic's partition count is not the one in the topology"
         );
-        refuse(setup, input, record, &Refusal::new(Reason::Invalid, message), &[], Sender::default(), output);
-        return Step::DeadLettered;
+        let refusal = Refusal::new(Reason::Invalid, message);
+        return refuse(setup, input, record, &refusal, &[], Sender::default(), output);
     }
     if output.publishing() {
-        output.publish(forward(input, record, partition));
+        output.publish(forward(input, record, headers, partition));
     }
     Step::Forwarded
 }
 
 /// The record as it is, for another partition.
-fn forward(input: Topic, record: &RecordRef<'_>, partition: PartitionId) -> OutRecord {
-    let mut headers = record.headers.to_vec();
+fn forward(input: Topic, record: &RecordRef<'_>, headers: &[Header], partition: PartitionId) -> OutRecord {
+    let mut headers = headers.to_vec();
     headers.push(Header { name: FORWARDED.to_owned(), value: Some(Bytes::from_static(b"1")) });
     OutRecord {
         topic: input,
@@ -55,7 +56,9 @@ fn forward(input: Topic, record: &RecordRef<'_>, partition: PartitionId) -> OutR
     }
 }
 
-/// Publishes a dead letter of the record, or of the parts of it that are refused.
+/// Publishes a dead letter of the record, or of the parts of it that are refused. Either it is
+/// [`Step::DeadLettered`], or its headers must be read first.
+#[must_use]
 pub(super) fn refuse(
     setup: &Setup,
     input: Topic,
@@ -64,9 +67,16 @@ pub(super) fn refuse(
     parts: &[RefusedPart],
     sender: Sender<'_>,
     output: &mut Output,
-) {
+) -> Step {
     if output.publishing() {
+        let Some(headers) = headers(record) else { return Step::WantingHeaders };
+        let record = RecordRef { headers: Some(headers), ..*record };
         let Setup { topology, partition, .. } = setup;
-        output.publish(dead_letter(topology, input, *partition, record, refusal, parts, sender));
+        output.publish(dead_letter(topology, input, *partition, &record, refusal, parts, sender));
     }
+    Step::DeadLettered
+}
+
+fn headers<'a>(record: &RecordRef<'a>) -> Option<&'a [Header]> {
+    record.headers.or(mutant::is(Mutant::UnreadHeadersTakenForNone).then_some(&[]))
 }

@@ -19,7 +19,6 @@ use crate::{
     record::{
         Reason, Refusal,
         dead_letter::Sender,
-        heartbeats::RefusedPart,
         sends::{Members, Message, SendInput, decode},
     },
     store::{Query, Row},
@@ -78,8 +77,7 @@ impl Fold for Conversation {
             Err(refused) => {
                 let sender = refused.sender.as_deref();
                 let sender = Sender { sender, client_id: refused.client_id.as_deref() };
-                self.refuse(record, &refused.refusal, &[], sender, output);
-                return Step::DeadLettered;
+                return self.refuse(record, &refused.refusal, sender, output);
             }
         };
         let conversation = conversation_of(&input);
@@ -198,24 +196,29 @@ impl Conversation {
             Known::New => None,
         };
         if let Some(refusal) = refusal {
-            state.forget_absent(&key);
-            state.head.latest_seq += i64::from(mutant::is(Mutant::NumberBurnedByRefusal));
-            self.refuse(record, &refusal, &[], sender, output);
-            return Step::DeadLettered;
+            let step = border::refuse(setup, Topic::Sends, record, &refusal, &[], sender, output);
+            if step != Step::WantingHeaders {
+                state.forget_absent(&key);
+                state.head.latest_seq += i64::from(mutant::is(Mutant::NumberBurnedByRefusal));
+            }
+            return step;
+        }
+        if !message.refused.is_empty() {
+            let text = format!("{} recipients cannot be used; the others got theirs", message.refused.len());
+            let refusal = Refusal::new(Reason::Recipients, text);
+            let each = if mutant::is(Mutant::LetterPerRecipient) { 1 } else { message.refused.len() };
+            for refused in message.refused.chunks(each) {
+                let step = border::refuse(setup, Topic::Sends, record, &refusal, refused, sender, output);
+                if step == Step::WantingHeaders {
+                    return step;
+                }
+            }
         }
         state.number(record, message, (key, hash), setup.retention.history_s, output);
         if output.publishing() || mutant::is(Mutant::DeliveredBelowCommitted) {
             fanout.message(setup, state, record, message, output);
         }
         changed.insert((&*message.conversation).into());
-        if !message.refused.is_empty() {
-            let text = format!("{} recipients cannot be used; the others got theirs", message.refused.len());
-            let refusal = Refusal::new(Reason::Recipients, text);
-            let each = if mutant::is(Mutant::LetterPerRecipient) { 1 } else { message.refused.len() };
-            for refused in message.refused.chunks(each) {
-                self.refuse(record, &refusal, refused, sender, output);
-            }
-        }
         Step::Applied
     }
 
@@ -231,19 +234,17 @@ impl Conversation {
             Err(refusal) => refusal,
         };
         let sender = Sender { sender: Some(&change.by), client_id: Some(&change.client_id) };
-        self.refuse(record, &refusal, &[], sender, output);
-        Step::DeadLettered
+        self.refuse(record, &refusal, sender, output)
     }
 
     fn refuse(
         &self,
         record: &RecordRef<'_>,
         refusal: &Refusal,
-        parts: &[RefusedPart],
         sender: Sender<'_>,
         output: &mut Output,
-    ) {
-        border::refuse(&self.setup, Topic::Sends, record, refusal, parts, sender, output);
+    ) -> Step {
+        border::refuse(&self.setup, Topic::Sends, record, refusal, &[], sender, output)
     }
 }
 

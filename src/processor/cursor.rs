@@ -57,8 +57,7 @@ impl Fold for Cursor {
             Ok(read) => read,
             Err(refusal) => {
                 let sender = Sender::default();
-                border::refuse(&self.setup, Topic::Receipts, record, &refusal, &[], sender, output);
-                return Step::DeadLettered;
+                return border::refuse(&self.setup, Topic::Receipts, record, &refusal, &[], sender, output);
             }
         };
         let partition = self.setup.topology.place(Topic::Receipts, read.user.as_bytes());

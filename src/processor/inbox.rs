@@ -74,10 +74,7 @@ impl Fold for Inbox {
     fn fold(&mut self, record: &RecordRef<'_>, output: &mut Output) -> Step {
         let deliveries = match decode_deliveries(record.value) {
             Ok(deliveries) => deliveries,
-            Err(refusal) => {
-                self.refuse(record, &refusal, &[], output);
-                return Step::DeadLettered;
-            }
+            Err(refusal) => return self.refuse(record, &refusal, &[], output),
         };
         let (placed, refused) = self.place(&deliveries);
         let recipients = || placed.iter().flatten();
@@ -86,9 +83,9 @@ impl Fold for Inbox {
         }
         if !refused.is_empty() {
             let message = format!("{} recipients belong to another partition", refused.len());
-            self.refuse(record, &Refusal::new(Reason::Recipients, message), &refused, output);
-            if recipients().next().is_none() {
-                return Step::DeadLettered;
+            let step = self.refuse(record, &Refusal::new(Reason::Recipients, message), &refused, output);
+            if step == Step::WantingHeaders || recipients().next().is_none() {
+                return step;
             }
         }
         self.number(record, &deliveries, &placed, output)
@@ -243,8 +240,14 @@ impl Inbox {
         Step::Applied
     }
 
-    fn refuse(&self, record: &RecordRef<'_>, refusal: &Refusal, parts: &[RefusedPart], output: &mut Output) {
-        border::refuse(&self.setup, Topic::Deliveries, record, refusal, parts, Sender::default(), output);
+    fn refuse(
+        &self,
+        record: &RecordRef<'_>,
+        refusal: &Refusal,
+        parts: &[RefusedPart],
+        output: &mut Output,
+    ) -> Step {
+        border::refuse(&self.setup, Topic::Deliveries, record, refusal, parts, Sender::default(), output)
     }
 }
 

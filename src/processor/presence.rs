@@ -104,14 +104,14 @@ impl Fold for Presence {
 
     fn fold(&mut self, record: &RecordRef<'_>, output: &mut Output) -> Step {
         // Borrowed, because an input that is moved waits for its own bytes.
-        match &decode(record.value) {
+        let step = match &decode(record.value) {
             Ok(input) => self.fold_input(record, input, output),
-            Err(refusal) => {
-                self.refuse(record, refusal, &[], output);
-                self.position = record.offset + 1;
-                Step::DeadLettered
-            }
+            Err(refusal) => self.refuse(record, refusal, &[], output),
+        };
+        if !matches!(step, Step::Wanting | Step::WantingHeaders | Step::Halt(_)) {
+            self.position = record.offset + 1;
         }
+        step
     }
 
     fn wanted<'a>(&self, records: &mut dyn Iterator<Item = RecordRef<'a>>) -> Vec<Query> {
@@ -170,18 +170,14 @@ impl Fold for Presence {
 
 impl Presence {
     fn fold_input(&mut self, record: &RecordRef<'_>, input: &Input<'_>, output: &mut Output) -> Step {
-        let step = match input {
+        match input {
             Input::Beacon(beacon) => self.fold_beacon(record, beacon, output),
             Input::GatewayGone { gateway, before } => self.fold_gateway(record, gateway, *before, output),
             Input::Heartbeat(beat) => self.fold_one(record, &beat.user, Act::Beat(beat), output),
             Input::Goodbye(end) => self.fold_one(record, &end.user, Act::End(end), output),
             Input::Status(choice) => self.fold_one(record, &choice.user, Act::Choose(choice), output),
             Input::Heartbeats { .. } | Input::Goodbyes { .. } => self.fold_batch(record, input, output),
-        };
-        if !matches!(step, Step::Wanting | Step::Halt(_)) {
-            self.position = record.offset + 1;
         }
-        step
     }
 
     /// Reads what is stored of users, given by bucket and hash. One pass for each step on the way to them, so
@@ -284,7 +280,10 @@ impl Presence {
         }
         if !refused.is_empty() {
             let message = format!("{} parts of the batch are refused", refused.len());
-            self.refuse(record, &Refusal::new(Reason::Beats, message), &refused, output);
+            let step = self.refuse(record, &Refusal::new(Reason::Beats, message), &refused, output);
+            if step == Step::WantingHeaders {
+                return step;
+            }
         }
         self.carry_out(record, &parts, output);
         match (any, parts.is_empty()) {
@@ -311,8 +310,14 @@ impl Presence {
         }
     }
 
-    fn refuse(&self, record: &RecordRef<'_>, refusal: &Refusal, parts: &[RefusedPart], output: &mut Output) {
-        border::refuse(&self.setup, Topic::Heartbeats, record, refusal, parts, Sender::default(), output);
+    fn refuse(
+        &self,
+        record: &RecordRef<'_>,
+        refusal: &Refusal,
+        parts: &[RefusedPart],
+        output: &mut Output,
+    ) -> Step {
+        border::refuse(&self.setup, Topic::Heartbeats, record, refusal, parts, Sender::default(), output)
     }
 }
 

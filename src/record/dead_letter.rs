@@ -53,7 +53,8 @@ pub struct Sender<'a> {
     pub client_id: Option<&'a str>,
 }
 
-/// The dead letter of a record that is refused as a whole (`parts` empty) or in parts.
+/// The dead letter of a record that is refused as a whole (`parts` empty) or in parts. The record's headers
+/// must have been read.
 #[must_use]
 pub fn dead_letter(
     topology: &Topology,
@@ -66,10 +67,11 @@ pub fn dead_letter(
 ) -> OutRecord {
     let key = record.key.map(|key| &key[..key.len().min(KEY_BYTES_MAX)]);
     let value = record.value.map(|value| &value[..value.len().min(DEAD_LETTER_VALUE_BYTES_MAX)]);
-    let mut headers = original_headers(record.headers);
+    let original = record.headers.unwrap_or_default();
+    let mut headers = original_headers(original);
     let cut = key.map(<[u8]>::len) != record.key.map(<[u8]>::len)
         || value.map(<[u8]>::len) != record.value.map(<[u8]>::len)
-        || headers.len() != record.headers.iter().filter(|header| !is_own(header)).count();
+        || headers.len() != original.iter().filter(|header| !is_own(header)).count();
 
     let mut add =
         |name: &str, value: Bytes| headers.push(Header { name: name.to_owned(), value: Some(value) });

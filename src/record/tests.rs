@@ -335,7 +335,7 @@ fn the_headers_of_an_end_are_what_their_schema_says() {
 fn the_headers_of_a_dead_letter_are_what_their_schema_says() {
     let (schema, list) = (schema(Topic::DeadLetters, ""), schema(Topic::DeadLetters, "#/$defs/refused"));
     let value = vec![b'x'; 1_000_000];
-    let record = RecordRef { offset: 7, time_ms: 0, key: None, value: Some(&value), headers: &[] };
+    let record = RecordRef { offset: 7, time_ms: 0, key: None, value: Some(&value), headers: Some(&[]) };
     let topology = Topology::uniform(1, 1);
     let reasons = [
         Reason::Malformed,

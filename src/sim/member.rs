@@ -119,6 +119,7 @@ enum Membership {
 struct Fetching {
     fetch: FetchId,
     position: Offset,
+    headers: bool,
     out_of_range: bool,
     /// A chunk of an older fetch that is still to arrive: its fetch and position.
     stale: Option<(FetchId, Offset)>,
@@ -194,7 +195,9 @@ impl SimMember {
                 }
                 self.send(Tag::Fence(request, name.clone()), Request::InitProducer { name }, actions);
             }
-            LogCommand::Fetch { partition, from, fetch } => self.fetch(partition, from, fetch),
+            LogCommand::Fetch { partition, from, fetch, headers } => {
+                self.fetch(partition, from, fetch, headers)
+            }
             LogCommand::StopFetch { partition } => {
                 if let Some(fetching) = self.fetches.remove(&partition) {
                     self.stopped.insert(partition, (fetching.fetch, fetching.position));
@@ -441,10 +444,10 @@ impl SimMember {
         }
     }
 
-    fn fetch(&mut self, partition: PartitionId, from: Offset, fetch: FetchId) {
+    fn fetch(&mut self, partition: PartitionId, from: Offset, fetch: FetchId, headers: bool) {
         // A partition that was lost in the meantime is not read; the event that says so is on its way.
         if self.owned.contains(&partition) {
-            let fetching = Fetching { fetch, position: from, out_of_range: false, stale: None };
+            let fetching = Fetching { fetch, position: from, headers, out_of_range: false, stale: None };
             self.fetches.insert(partition, fetching);
         }
     }
@@ -474,7 +477,7 @@ impl SimMember {
             if !log.has_stable(fetching.position) {
                 continue;
             }
-            let mut chunk = Chunk::new(*partition, fetching.fetch);
+            let mut chunk = Chunk::new(*partition, fetching.fetch).keeping_headers(fetching.headers);
             let left =
                 ReadLimits { records_max: limits.records_max - records, bytes_max: limits.bytes_max - bytes };
             fetching.position = log.read(fetching.position, left, &mut chunk);

@@ -26,8 +26,6 @@ use crate::{
     },
 };
 
-/// The name that a task knows its reading by; there is one reading.
-const FETCH: u64 = 1;
 /// Requests to the database at a time, of one partition.
 const REQUESTS_MAX: usize = 64;
 
@@ -54,8 +52,9 @@ impl<F: Fold> Replay<F> {
         let Known { partition, start, .. } = known.clone();
         let mut fold = F::new(setup, start.stored, None).map_err(|error| CliError::internal(error.0))?;
         fold.begin_batch(1);
-        let task = Task::new(partition, FETCH, start, fold, Checkpoints::default());
-        Ok(Self { known, task, chunk: Chunk::new(partition, FETCH), batch: 1, store })
+        let task = Task::new(partition, start, fold, Checkpoints::default());
+        let chunk = Chunk::new(partition, task.fetch);
+        Ok(Self { known, task, chunk, batch: 1, store })
     }
 
     pub fn partition(&self) -> PartitionId {
@@ -86,7 +85,7 @@ impl<F: Fold> Replay<F> {
 
     /// Folds what was taken, and writes what came of it.
     pub async fn fold(&mut self) -> Result<(), CliError> {
-        let taken = mem::replace(&mut self.chunk, Chunk::new(self.known.partition, FETCH));
+        let taken = mem::replace(&mut self.chunk, Chunk::new(self.known.partition, self.task.fetch));
         if taken.is_empty() {
             return Ok(());
         }

@@ -47,7 +47,11 @@ fn records_are_read_in_order_with_all_their_parts(bench: &mut dyn Bench) -> Outc
     let seen = session.records(POD, fetch, records.len())?;
     let expected: Vec<_> =
         records.into_iter().zip(end..).map(|(record, offset)| seen_as(record, offset)).collect();
-    check("the records", &seen, &expected)
+    check("the records", &seen, &expected)?;
+    let fetch = session.fetch_parts(POD, 0, end, false)?;
+    let seen = session.records(POD, fetch, expected.len())?;
+    let bare: Vec<_> = expected.into_iter().map(|seen| Seen { headers: None, ..seen }).collect();
+    check("the records without headers", &seen, &bare)
 }
 
 fn record_times_do_not_decrease(bench: &mut dyn Bench) -> Outcome<()> {
@@ -205,5 +209,5 @@ fn append(session: &mut Session<'_>, values: &[&str]) -> Outcome<()> {
 
 fn seen_as(record: OutRecord, offset: i64) -> Seen {
     let bytes = |part: Option<Bytes>| part.map(|bytes| bytes.to_vec());
-    Seen { offset, key: bytes(record.key), value: bytes(record.value), headers: record.headers }
+    Seen { offset, key: bytes(record.key), value: bytes(record.value), headers: Some(record.headers) }
 }

@@ -58,6 +58,7 @@ pub(super) struct Member {
 struct Fetching {
     position: Offset,
     fetch: FetchId,
+    headers: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -130,8 +131,8 @@ impl Member {
             }
             LogCommand::ListMembers { request } => self.list_members(request),
             LogCommand::FenceName { request, name } => self.fence(request, name),
-            LogCommand::Fetch { partition, from, fetch } => {
-                self.fetches.insert(partition, Fetching { position: from, fetch });
+            LogCommand::Fetch { partition, from, fetch, headers } => {
+                self.fetches.insert(partition, Fetching { position: from, fetch, headers });
                 self.check_range(partition);
             }
             LogCommand::StopFetch { partition } => {
@@ -344,7 +345,7 @@ impl Member {
         records_max: usize,
         bytes_max: usize,
     ) -> Result<Option<Chunk>, StorageError> {
-        let Some(Fetching { position, fetch }) = self.fetches.get(&partition).copied() else {
+        let Some(Fetching { position, fetch, headers }) = self.fetches.get(&partition).copied() else {
             return Ok(None);
         };
         let spaces = &self.shared.spaces;
@@ -355,7 +356,7 @@ impl Member {
             self.outbox.send(LogEvent::OutOfRange { partition, fetch });
             return Ok(None);
         }
-        let mut chunk = Chunk::new(partition, fetch);
+        let mut chunk = Chunk::new(partition, fetch).keeping_headers(headers);
         if position < bounds.end && records_max > 0 {
             topics::scan(spaces, &snapshot, (self.input, partition), position, |offset, record| {
                 if !chunk.is_empty() && chunk.size_bytes() + record.size_bytes > bytes_max {
@@ -369,7 +370,7 @@ impl Member {
             })?;
             // Without a record up to the end, what is missing was compacted away.
             let position = chunk.last_offset().map_or(bounds.end, |last| last + 1);
-            self.fetches.insert(partition, Fetching { position, fetch });
+            self.fetches.insert(partition, Fetching { position, fetch, headers });
         }
         Ok(Some(chunk))
     }

@@ -137,7 +137,7 @@ fn a_waiting_poll_is_answered_by_the_first_record() {
     let mut log = start(&test);
     joined(&mut log, "p");
     for partition in [0, 1] {
-        log.submit(LogCommand::Fetch { partition, from: 0, fetch: u64::from(partition) });
+        log.submit(LogCommand::Fetch { partition, from: 0, fetch: u64::from(partition), headers: true });
     }
     let started = std::time::Instant::now();
     assert!(poll(&mut log, 50).is_empty());
@@ -163,7 +163,7 @@ fn a_poll_keeps_its_bounds_and_starves_no_partition() {
     let large = "x".repeat(5_000);
     for partition in [0, 1] {
         test.append((0..3).map(|_| beat(partition, &large)).collect()).expect("appended");
-        log.submit(LogCommand::Fetch { partition, from: 0, fetch: 1 });
+        log.submit(LogCommand::Fetch { partition, from: 0, fetch: 1, headers: true });
     }
     let mut order = Vec::new();
     for _ in 0..6 {
@@ -176,7 +176,7 @@ fn a_poll_keeps_its_bounds_and_starves_no_partition() {
     }
     assert_eq!(order, [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2)]);
     for (records_max, expected) in [(1, 1), (2, 2), (9, 3)] {
-        log.submit(LogCommand::Fetch { partition: 0, from: 0, fetch: 2 });
+        log.submit(LogCommand::Fetch { partition: 0, from: 0, fetch: 2, headers: true });
         log.submit(LogCommand::Poll { records_max, bytes_max: 1_000_000, wait_ms: 0 });
         let chunks = wait_for(&mut log, |event| match event {
             LogEvent::Polled { chunks } => Some(chunks),
@@ -197,7 +197,7 @@ fn a_position_that_is_not_there_is_out_of_range() {
     test.keep_house();
     for (from, out_of_range) in [(0, true), (1, false), (2, false), (3, true)] {
         let fetch = 10 + from as u64;
-        log.submit(LogCommand::Fetch { partition: 0, from, fetch });
+        log.submit(LogCommand::Fetch { partition: 0, from, fetch, headers: true });
         log.submit(LogCommand::Poll { records_max: 10, bytes_max: 1_000, wait_ms: 0 });
         let mut seen = false;
         wait_for(&mut log, |event| match event {
@@ -234,7 +234,7 @@ fn nothing_follows_when_a_member_has_left() {
     let test = TestDatabase::new();
     let mut log = start(&test);
     joined(&mut log, "p");
-    log.submit(LogCommand::Fetch { partition: 0, from: 0, fetch: 1 });
+    log.submit(LogCommand::Fetch { partition: 0, from: 0, fetch: 1, headers: true });
     log.submit(LogCommand::Poll { records_max: 10, bytes_max: 1_000, wait_ms: 60_000 });
     log.submit(LogCommand::Leave);
     wait_for(&mut log, |event| matches!(event, LogEvent::Left).then_some(()));

@@ -169,6 +169,25 @@ fn chunks_of_an_older_fetch_and_duplicates_are_ignored() {
 }
 
 #[test]
+fn a_record_that_goes_out_with_its_headers_is_read_anew_and_so_is_what_follows_it() {
+    let is_fetch = |command: &LogCommand| matches!(command, LogCommand::Fetch { .. });
+    let mut stage = Stage::live(0, 0);
+    let LogCommand::Fetch { from: 0, fetch: former, headers: false, .. } = stage.expect_log(is_fetch) else {
+        panic!("a partition is read without headers at first");
+    };
+    stage.chunk(Chunk::new(0, former).keeping_headers(false), 0, &["a", "headers?", "b"]);
+    let LogCommand::Fetch { from: 1, fetch, headers: true, .. } = stage.expect_log(is_fetch) else {
+        panic!("the record is read anew");
+    };
+    assert_eq!(values_of(&stage.commit()), ["a"]);
+    stage.chunk(Chunk::new(0, former).keeping_headers(false), 2, &["b"]);
+    assert!(!stage.asks(|c| matches!(c, LogCommand::Transact(_))), "the former reading is over");
+    stage.records(fetch, 1, &["headers?", "b", "headers?"]);
+    assert_eq!(values_of(&stage.commit()), ["headers?", "b", "headers?"]);
+    assert!(!stage.asks(is_fetch));
+}
+
+#[test]
 fn an_unclear_end_taints_the_producer_and_drops_all_state() {
     let mut stage = Stage::live(0, 0);
     let (_, fetch) = stage.fetch();

@@ -21,8 +21,8 @@ use crate::{
     topology::{ProcessorKind, Topic, Topology},
 };
 
-/// Writes one row and publishes one record for every record; `key?` asks for a key first; `again` asks for a
-/// refresh.
+/// Writes one row and publishes one record for every record; `key?` asks for a key first, `headers?` for its
+/// headers; `again` asks for a refresh.
 pub struct Plain {
     setup: Setup,
     next: Offset,
@@ -52,6 +52,9 @@ impl Fold for Plain {
     fn fold(&mut self, record: &RecordRef<'_>, output: &mut Output) -> Step {
         if record.value == Some(b"key?") && !self.loaded {
             return Step::Wanting;
+        }
+        if record.value == Some(b"headers?") && record.headers.is_none() {
+            return Step::WantingHeaders;
         }
         if record.value == Some(b"halt") {
             return Step::Halt("this record is of the future".into());
@@ -255,8 +258,12 @@ impl Stage {
     }
 
     pub fn records(&mut self, fetch: u64, from: Offset, values: &[&str]) {
+        self.chunk(Chunk::new(0, fetch), from, values);
+    }
+
+    /// Answers a poll with `chunk` and these records.
+    pub fn chunk(&mut self, mut chunk: Chunk, from: Offset, values: &[&str]) {
         self.expect_log(|command| matches!(command, LogCommand::Poll { .. }));
-        let mut chunk = Chunk::new(0, fetch);
         for (index, value) in values.iter().enumerate() {
             chunk.push(from + index as Offset, 5, None, Some(value.as_bytes()), Vec::new());
         }

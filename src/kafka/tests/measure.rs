@@ -49,7 +49,7 @@ fn the_time_from_append_to_poll() {
     let _alone = alone();
     let (mut member, _, _) = Member::joined(&fresh("arrival"), &fresh("producer"));
     let from = member.bounds(0).end;
-    member.submit(LogCommand::Fetch { partition: 0, from, fetch: 1 });
+    member.submit(LogCommand::Fetch { partition: 0, from, fetch: 1, headers: true });
     time("append to poll", 200, |_| {
         member.submit(LogCommand::Poll { records_max: 10, bytes_max: 1 << 20, wait_ms: 5_000 });
         member.submit(LogCommand::Beacon { partition: 0, value: Bytes::from_static(b"tick") });
@@ -88,7 +88,12 @@ fn the_rate_of_polls_against_a_bare_consumer() {
         let mut member = Member::new(&fresh("drain"));
         let begun = Instant::now();
         for (partition, bounds) in &before {
-            member.submit(LogCommand::Fetch { partition: *partition, from: bounds.end, fetch: 1 });
+            member.submit(LogCommand::Fetch {
+                partition: *partition,
+                from: bounds.end,
+                fetch: 1,
+                headers: true,
+            });
         }
         let mut count = 0;
         while count < RECORDS {

@@ -21,7 +21,7 @@ fn every_poll_is_answered_once_and_in_time() {
     assert!(waited > Duration::from_millis(290) && waited < Duration::from_millis(600), "{waited:?}");
 
     let from = member.bounds(1).end;
-    member.submit(LogCommand::Fetch { partition: 1, from, fetch: 1 });
+    member.submit(LogCommand::Fetch { partition: 1, from, fetch: 1, headers: true });
     assert_eq!(member.poll(500), []);
     for _ in 0..3 {
         member.submit(LogCommand::Poll { records_max: 10, bytes_max: 1 << 20, wait_ms: 2_000 });
@@ -48,7 +48,7 @@ fn what_is_over_the_bounds_of_a_poll_comes_with_the_next() {
     let (mut member, assignment, _) = Member::joined(&fresh("bounds"), &fresh("producer"));
     let from = member.bounds(2).end;
     write(&mut member, assignment, (0..100).map(|n| heartbeat(2, &n.to_string())).collect());
-    member.submit(LogCommand::Fetch { partition: 2, from, fetch: 1 });
+    member.submit(LogCommand::Fetch { partition: 2, from, fetch: 1, headers: true });
     let mut seen = Vec::new();
     while seen.len() < 100 {
         member.submit(LogCommand::Poll { records_max: 7, bytes_max: 1 << 20, wait_ms: 5_000 });
@@ -75,10 +75,10 @@ fn a_new_fetch_starts_over_and_leaves_other_partitions_alone() {
     let (one, two) = (member.bounds(1).end, member.bounds(2).end);
     let records = (0..50).flat_map(|n| [heartbeat(1, &n.to_string()), heartbeat(2, &n.to_string())]);
     write(&mut member, assignment, records.collect());
-    member.submit(LogCommand::Fetch { partition: 1, from: one, fetch: 1 });
-    member.submit(LogCommand::Fetch { partition: 2, from: two, fetch: 2 });
+    member.submit(LogCommand::Fetch { partition: 1, from: one, fetch: 1, headers: true });
+    member.submit(LogCommand::Fetch { partition: 2, from: two, fetch: 2, headers: true });
     let mut read = member.read(100);
-    member.submit(LogCommand::Fetch { partition: 1, from: one + 40, fetch: 3 });
+    member.submit(LogCommand::Fetch { partition: 1, from: one + 40, fetch: 3, headers: true });
     read.extend(member.read(10));
     let offsets = |fetch| read.iter().filter(|r| r.fetch == fetch).map(|r| r.offset).collect::<Vec<_>>();
     assert_eq!(offsets(1), (one..one + 50).collect::<Vec<_>>());
@@ -101,7 +101,7 @@ fn a_position_that_is_not_there_is_said_and_can_be_fetched_anew() {
     write(&mut member, assignment, vec![heartbeat(4, "there")]);
     let end = member.bounds(4).end;
     for (fetch, from) in [(1, end + 1_000), (2, -5)] {
-        member.submit(LogCommand::Fetch { partition: 4, from, fetch });
+        member.submit(LogCommand::Fetch { partition: 4, from, fetch, headers: true });
         let said = member.wait(|event| match event {
             LogEvent::OutOfRange { partition, fetch } => Some((*partition, *fetch)),
             _ => None,
@@ -109,7 +109,7 @@ fn a_position_that_is_not_there_is_said_and_can_be_fetched_anew() {
         assert_eq!(said, (4, fetch));
     }
     // Last of all comes the transaction's marker: the record lies before it.
-    member.submit(LogCommand::Fetch { partition: 4, from: end - 2, fetch: 3 });
+    member.submit(LogCommand::Fetch { partition: 4, from: end - 2, fetch: 3, headers: true });
     assert_eq!(member.read(1)[0].value.as_deref(), Some(&b"there"[..]));
     member.leave();
 }
@@ -120,7 +120,7 @@ fn a_beacon_is_appended_and_read() {
     let _alone = alone();
     let (mut member, _, _) = Member::joined(&fresh("beacon"), &fresh("producer"));
     let from = member.bounds(6).end;
-    member.submit(LogCommand::Fetch { partition: 6, from, fetch: 1 });
+    member.submit(LogCommand::Fetch { partition: 6, from, fetch: 1, headers: true });
     member.submit(LogCommand::Beacon { partition: 6, value: Bytes::from_static(b"tick") });
     let appended = member.wait(|event| match event {
         LogEvent::BeaconAppended { partition: 6, result } => Some(result.clone()),

@@ -38,13 +38,16 @@ fn what_a_transaction_commits_is_read_back_with_its_metadata() {
 
     let committed = member.offset(3, true).unwrap().unwrap();
     assert_eq!((committed.offset, committed.metadata.as_str()), (7, METADATA));
-    member.submit(LogCommand::Fetch { partition: 3, from: start, fetch: 1 });
+    member.submit(LogCommand::Fetch { partition: 3, from: start, fetch: 1, headers: true });
     let read = member.read(2);
     assert_eq!(read[0].value.as_deref(), Some(&b"one"[..]));
     assert_eq!(read[0].key.as_deref(), Some(&b"alice"[..]));
-    assert_eq!(read[0].headers, record.headers);
+    assert_eq!(read[0].headers, Some(record.headers));
     assert_eq!((&read[1].key, &read[1].value), (&None, &None));
     assert!(read[0].time_ms > 1_700_000_000_000);
+    member.submit(LogCommand::Fetch { partition: 3, from: start, fetch: 2, headers: false });
+    let bare = member.read(2);
+    assert_eq!((&bare[0].headers, &bare[0].value), (&None, &read[0].value));
     member.leave();
 }
 

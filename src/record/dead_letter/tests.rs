@@ -2,7 +2,7 @@ use super::*;
 use crate::record::Reason;
 
 const RECORD: RecordRef<'static> =
-    RecordRef { offset: 991, time_ms: 5, key: Some(b"alice"), value: Some(b"{"), headers: &[] };
+    RecordRef { offset: 991, time_ms: 5, key: Some(b"alice"), value: Some(b"{"), headers: Some(&[]) };
 
 fn letter(record: &RecordRef<'_>, refusal: &Refusal, parts: &[RefusedPart]) -> OutRecord {
     let topology = Topology::uniform(8, 8);
@@ -24,7 +24,7 @@ fn header<'a>(letter: &'a OutRecord, name: &str) -> Option<&'a str> {
 fn a_dead_letter_is_the_original_with_headers_that_say_why() {
     let trace = [Header { name: "trace".into(), value: None }];
     let sender = Sender { sender: Some("alice"), client_id: Some("c-1") };
-    let record = RecordRef { headers: &trace, ..RECORD };
+    let record = RecordRef { headers: Some(&trace), ..RECORD };
     let letter =
         dead_letter(&Topology::uniform(8, 8), Topic::Heartbeats, 11, &record, &malformed(), &[], sender);
     assert_eq!((letter.key.as_deref(), letter.value.as_deref()), (RECORD.key, RECORD.value));
@@ -79,7 +79,7 @@ fn the_largest_of_everything_still_makes_a_letter_that_can_be_produced() {
     let headers: Vec<_> = (0..5_000).map(|n| Header { name: format!("header-{n}"), value: None }).collect();
     let refusal = Refusal::new(Reason::Beats, "é".repeat(10_000));
     let parts: Vec<_> = (0..30_000).map(|index| RefusedPart { index, refusal: malformed() }).collect();
-    let record = RecordRef { key: Some(&huge), value: Some(&huge), headers: &headers, ..RECORD };
+    let record = RecordRef { key: Some(&huge), value: Some(&huge), headers: Some(&headers), ..RECORD };
     let letter = letter(&record, &refusal, &parts);
     assert!(letter.size_bytes() <= RECORD_BYTES_MAX, "{} bytes", letter.size_bytes());
     assert_eq!(letter.partition, crate::id::partition_of(&huge, 8), "the whole key decides");
@@ -94,7 +94,7 @@ fn the_largest_of_everything_still_makes_a_letter_that_can_be_produced() {
 fn a_letter_that_was_one_before_says_only_why_it_is_one_now() {
     let stale = |name: &str| Header { name: name.to_owned(), value: Some(Bytes::from_static(b"old")) };
     let headers = [stale(REASON), stale(TRUNCATED), stale(REFUSED), stale("kept")];
-    let letter = letter(&RecordRef { headers: &headers, ..RECORD }, &malformed(), &[]);
+    let letter = letter(&RecordRef { headers: Some(&headers), ..RECORD }, &malformed(), &[]);
     assert_eq!(header(&letter, REASON), Some("malformed"));
     assert_eq!(header(&letter, REFUSED), None);
     assert_eq!(header(&letter, TRUNCATED), None, "nothing was cut");

@@ -27,9 +27,6 @@ pub fn unreachable(fault: Fault, step: Step) -> Option<&'static str> {
             "offsets that come after their caller gave up come before it has a producer again, or are fenced",
         ),
         (F::StaleChunk, S::Joining | S::Revoking) => Some("only what is owned is begun to be read"),
-        (F::StaleChunk, S::CommitAnswered) => {
-            Some("a reading begins with an answer, and any answer ends the moment after a commit")
-        }
         (F::ChunkTwice | F::RangeRefused, S::Joining | S::Revoking) => {
             Some("only what is owned, and not about to be given back, is read")
         }

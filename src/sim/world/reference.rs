@@ -139,7 +139,9 @@ impl Prefix<'_> {
                 Step::Filtered => fates.filtered += 1,
                 Step::DeadLettered => fates.dead += 1,
                 Step::Forwarded => fates.forwarded += 1,
-                Step::Wanting => return Err("the reference wants what it was given".to_owned()),
+                Step::Wanting | Step::WantingHeaders => {
+                    return Err("the reference wants what it was given".to_owned());
+                }
                 Step::Halt(why) => return Err(format!("the reference halts: {why}")),
             }
             fold.close(&mut output);

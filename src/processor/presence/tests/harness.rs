@@ -45,7 +45,7 @@ impl Logged {
             time_ms: self.time_ms,
             key: None,
             value: Some(&self.value),
-            headers: &self.headers,
+            headers: Some(&self.headers),
         }
     }
 }
@@ -114,13 +114,19 @@ pub fn fold(
     committed: Offset,
 ) -> Step {
     output.begin(record.offset, record.offset >= committed);
+    let mut read = RecordRef { headers: None, ..record.as_ref() };
     loop {
         let before = (output.rows.len(), output.records.len(), output.refreshes.len());
-        let step = presence.fold(&record.as_ref(), output);
-        if step != Step::Wanting {
+        let step = presence.fold(&read, output);
+        if !matches!(step, Step::Wanting | Step::WantingHeaders) {
             return step;
         }
         assert_eq!(before, (output.rows.len(), output.records.len(), output.refreshes.len()));
+        if step == Step::WantingHeaders {
+            assert!(read.headers.is_none(), "headers that were read are not wanted");
+            read = record.as_ref();
+            continue;
+        }
         let queries = presence.wanted(&mut std::iter::once(record.as_ref()));
         assert!(!queries.is_empty(), "a fold that wants something names it");
         for query in queries {

@@ -100,7 +100,7 @@ fn record_times_beyond_reason_are_cut_and_not_carried_on() {
     let mut world = World::new();
     for (offset, time_ms) in [(1, i64::MIN), (2, -1), (3, i64::MAX)] {
         let value = br#"{"v":1,"type":"heartbeat","user":"alice","session":"s-1","counter":1}"#;
-        let record = RecordRef { offset, time_ms, key: None, value: Some(value), headers: &[] };
+        let record = RecordRef { offset, time_ms, key: None, value: Some(value), headers: None };
         let mut output = Output::new(BASE_US);
         output.begin(offset, true);
         let step = match world.fold.fold(&record, &mut output) {

@@ -63,7 +63,12 @@ fn react(rig: &mut Rig, pod: PodId, event: PodEvent, id: u64, assignment: &mut O
         LogEvent::TransactionEnded { .. } => vec![reopen],
         LogEvent::Assigned { assignment: given, partitions, .. } => {
             let is_first = assignment.replace(given).is_none();
-            let fetch = |partition: &u32| LogCommand::Fetch { partition: *partition, from: 0, fetch: id };
+            let fetch = |partition: &u32| LogCommand::Fetch {
+                partition: *partition,
+                from: 0,
+                fetch: id,
+                headers: true,
+            };
             let first = [poll, transaction(id, given, id as i64)].into_iter().filter(|_| is_first);
             partitions.iter().map(fetch).chain(first).collect()
         }
@@ -72,7 +77,7 @@ fn react(rig: &mut Rig, pod: PodId, event: PodEvent, id: u64, assignment: &mut O
         LogEvent::Revoking { .. } => vec![LogCommand::Release],
         LogEvent::Polled { .. } => vec![
             LogCommand::Beacon { partition: 0, value: Bytes::from_static(b"beacon") },
-            LogCommand::Fetch { partition: (id % 4) as u32, from: id as i64 % 100, fetch: id },
+            LogCommand::Fetch { partition: (id % 4) as u32, from: id as i64 % 100, fetch: id, headers: true },
             poll,
         ],
         _ => Vec::new(),

@@ -48,7 +48,7 @@ fn a_paused_pod_sees_nothing_until_it_goes_on_and_then_everything() {
 fn a_pod_paused_between_two_events_of_one_instant_sees_the_second_one_later() {
     let mut rig = Rig::new(1);
     let (pod, _) = rig.lone_member("a");
-    rig.log(pod, LogCommand::Fetch { partition: 0, from: 9, fetch: 1 });
+    rig.log(pod, LogCommand::Fetch { partition: 0, from: 9, fetch: 1, headers: true });
     rig.log(pod, LogCommand::Poll { records_max: 1, bytes_max: 1, wait_ms: 0 });
     let (at_ms, Delivery { event, .. }) = rig.network.next_event().expect("the first event");
     assert!(matches!(event, PodEvent::Log(LogEvent::OutOfRange { .. })), "{event:?}");

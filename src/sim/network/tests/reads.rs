@@ -9,7 +9,7 @@ use crate::{
 };
 
 fn fetch(from: i64, fetch: u64) -> LogCommand {
-    LogCommand::Fetch { partition: 0, from, fetch }
+    LogCommand::Fetch { partition: 0, from, fetch, headers: true }
 }
 
 fn values(chunks: &[Chunk]) -> Vec<String> {
