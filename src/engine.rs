@@ -42,6 +42,7 @@ mod beacons;
 mod claim;
 mod commit;
 mod opening;
+mod reading;
 mod requests;
 mod status;
 mod stored;
@@ -385,6 +386,7 @@ impl<F: Fold> Engine<F> {
         self.look_for_decisions();
         self.fold(executor);
         self.transact();
+        self.adjust_readings();
         self.write_progress();
         self.send_beacons();
         self.poll();

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, mem};
 use crate::{
     effect::Output,
     limits::PART_ROWS_MAX,
-    log::{Chunk, FetchId, Offset, PartitionId},
+    log::{Chunk, FetchId, Offset, PartitionId, RequestId},
     mutant::{self, Mutant},
     processor::{Checkpoint, Fold, RestoreError, Step},
     store::{Query, Row},
@@ -96,22 +96,22 @@ impl Part {
     }
 }
 
-/// Whether the headers of a task's records are read. Nearly all records are folded without, and a task begins
-/// so. Once a record goes out with its own, as a dead letter or to another partition, it is read anew, and
-/// what follows it is read with headers, too.
+/// Where a task's records come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Headers {
-    Unread,
-    /// The engine is to read anew from the task's position on.
-    Wanted,
-    Read,
+pub enum Reading {
+    No,
+    Fetch(FetchId),
+    /// The log refused the position; this question about its bounds decides what follows.
+    Refused(RequestId),
 }
 
 /// One input partition that is being folded: replayed up to `committed`, live from there on.
 pub struct Task<F> {
     pub partition: PartitionId,
-    /// The reading that is under way, if one has begun.
-    pub fetch: FetchId,
+    pub reading: Reading,
+    /// Whether records are read with their headers. Nearly all are folded without; once one goes out with its
+    /// own, as a dead letter or to another partition, it and what follows it are read anew.
+    pub headers: bool,
     /// Everything below is published. Replay ends here.
     pub committed: Offset,
     pub start: Start,
@@ -124,8 +124,6 @@ pub struct Task<F> {
     pub waiting: usize,
     /// Reads that the engine is to submit.
     pub wanted: Vec<Query>,
-    /// Whether the records' headers are read: not before they matter.
-    pub headers: Headers,
     pub halted: Option<HaltReason>,
     /// Rows of committed batches that the store has not acknowledged.
     owed: Ledger,
@@ -147,7 +145,8 @@ impl<F: Fold> Task<F> {
         let position = if mutant::is(Mutant::RestoredAtCommitted) { start.committed } else { start.stored };
         Self {
             partition,
-            fetch: FetchId::default(),
+            reading: Reading::No,
+            headers: false,
             committed: start.committed,
             position,
             stored_rows: start.stored,
@@ -159,7 +158,6 @@ impl<F: Fold> Task<F> {
             buckets,
             waiting: 0,
             wanted: Vec::new(),
-            headers: Headers::Unread,
             halted: None,
             owed: Ledger::default(),
             as_of_ms: None,
@@ -173,6 +171,13 @@ impl<F: Fold> Task<F> {
     #[must_use]
     pub fn position(&self) -> Offset {
         self.position
+    }
+
+    /// The position after the last record that was taken in.
+    #[must_use]
+    pub fn read_position(&self) -> Offset {
+        let last = self.queue.back().and_then(Chunk::last_offset);
+        last.map_or(self.position, |last| self.position.max(last + 1))
     }
 
     /// Whether the position has passed what was committed when the task began.
@@ -194,7 +199,7 @@ impl<F: Fold> Task<F> {
 
     /// Takes records that were read; those of an older fetch are ignored.
     pub fn enqueue(&mut self, chunk: Chunk) {
-        let current = chunk.fetch == self.fetch || mutant::is(Mutant::StaleChunkFolded);
+        let current = self.reading == Reading::Fetch(chunk.fetch) || mutant::is(Mutant::StaleChunkFolded);
         if current && self.halted.is_none() && !chunk.is_empty() {
             self.queued_bytes += chunk.size_bytes();
             self.queue.push_back(chunk);
@@ -238,10 +243,9 @@ impl<F: Fold> Task<F> {
                         return;
                     }
                     Step::WantingHeaders => {
-                        debug_assert_eq!(self.headers, Headers::Unread, "headers that were read are wanted");
-                        self.headers = Headers::Wanted;
-                        // What this reading still brings lies beyond a gap.
-                        self.fetch = FetchId::default();
+                        debug_assert!(!self.headers, "headers that were read are wanted");
+                        self.headers = true;
+                        self.reading = Reading::No;
                         return self.clear();
                     }
                     Step::Halt(why) => {

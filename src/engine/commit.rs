@@ -13,7 +13,7 @@ use crate::{
     },
     mutant::{self, Mutant},
     processor::Fold,
-    task::{Headers, Part, Task, metadata::OffsetMetadata, opening::Start},
+    task::{Part, Reading, Task, metadata::OffsetMetadata, opening::Start},
     topology::Topic,
 };
 
@@ -37,11 +37,8 @@ impl<F: Fold> Engine<F> {
             executor.each(ready, |task: &mut Task<F>| task.fold_queued(records_max, bytes_max));
         }
         let (now_ms, round_ms) = (self.now.boot_ms, self.config.pace.checkpoint_round_ms);
-        let (mut wanted, mut without_headers) = (Vec::new(), Vec::new());
+        let mut wanted = Vec::new();
         for (partition, task) in &mut self.tasks {
-            if task.headers == Headers::Wanted && !self.revoking {
-                without_headers.push(*partition);
-            }
             if !task.open.is_empty() {
                 task.take_checkpoints(now_ms, round_ms);
                 self.open_since_ms.get_or_insert(now_ms);
@@ -51,9 +48,6 @@ impl<F: Fold> Engine<F> {
         }
         for (partition, query) in wanted {
             self.ask(partition, Question::Keys, query);
-        }
-        for partition in without_headers {
-            self.fetch_with_headers(partition);
         }
     }
 
@@ -373,7 +367,8 @@ impl<F: Fold> Engine<F> {
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.purpose = None;
         }
-        let partitions: Vec<_> = self.tasks.keys().copied().collect();
+        let reading = self.tasks.values().filter(|task| matches!(task.reading, Reading::Fetch(_)));
+        let partitions: Vec<_> = reading.map(|task| task.partition).collect();
         for partition in partitions {
             self.log(LogCommand::StopFetch { partition });
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Engine, beacons::BeaconPace, requests::Question, stored::ProgressPace};
 use crate::{
-    log::{Bounds, Committed, FetchId, LogCommand, LogError, Offset, PartitionId, RequestId},
+    log::{Bounds, Committed, LogCommand, LogError, Offset, PartitionId, RequestId},
     processor::Fold,
     store::Row,
     table::{
@@ -15,7 +15,7 @@ use crate::{
         progress::{ADOPT_ENTRY, PROGRESS_ENTRY, ProgressRow, owner_write, progress_query, progress_write},
     },
     task::{
-        Headers, Task,
+        Task,
         checkpoint::{BucketLoad, Checkpoints, LoadStep},
         opening::{Decision, Facts, HaltReason, Start, decide},
     },
@@ -68,10 +68,11 @@ impl<F: Fold> Engine<F> {
         self.write(partition, Question::Owner, owner_write(input, partition, &name, self.now.wall_us));
     }
 
-    pub(super) fn ask_for_bounds(&mut self, partitions: Vec<PartitionId>) {
+    pub(super) fn ask_for_bounds(&mut self, partitions: Vec<PartitionId>) -> RequestId {
         let request = self.next_id();
         self.bounds_asked.insert(request);
         self.log(LogCommand::ReadBounds { request, partitions });
+        request
     }
 
     pub(super) fn bounds_answered(
@@ -89,42 +90,12 @@ impl<F: Fold> Engine<F> {
                         opening.bounds = Some(bounds);
                         self.decide(partition);
                     } else {
-                        self.read_again_or_halt(partition, bounds);
+                        self.judge_refusal(partition, request, bounds);
                     }
                 }
             }
             Err(error) if error.is_fatal() => self.fatal(error.message),
             Err(error) => self.restore(&error.message),
-        }
-    }
-
-    /// A position that the log refused though it has it, as after a change of leaders, is asked for again.
-    fn read_again_or_halt(&mut self, partition: PartitionId, Bounds { first, end }: Bounds) {
-        let Some(task) = self.tasks.get_mut(&partition) else { return };
-        let from = task.position();
-        if (first..=end).contains(&from) {
-            self.fetch(partition);
-            self.trouble(format!("partition {partition}: the log refused position {from}, which it has"));
-        } else {
-            task.halt(HaltReason::OutOfRange { wanted: from, first, end });
-        }
-    }
-
-    /// Reads a partition from its task's position on; what an older reading still brings is not taken.
-    pub(super) fn fetch(&mut self, partition: PartitionId) {
-        let fetch: FetchId = self.next_id();
-        if let Some(task) = self.tasks.get_mut(&partition) {
-            task.fetch = fetch;
-            let (from, headers) = (task.position(), task.headers == Headers::Read);
-            self.log(LogCommand::Fetch { partition, from, fetch, headers });
-        }
-    }
-
-    /// Headers of this partition's records matter: they are read from here on.
-    pub(super) fn fetch_with_headers(&mut self, partition: PartitionId) {
-        if let Some(task) = self.tasks.get_mut(&partition) {
-            task.headers = Headers::Read;
-            self.fetch(partition);
         }
     }
 
@@ -276,21 +247,11 @@ impl<F: Fold> Engine<F> {
             self.beacons.insert(partition, BeaconPace { next_at_ms: self.now.boot_ms, outstanding: false });
         }
         self.tasks.insert(partition, task);
-        self.fetch(partition);
     }
 
     pub(super) fn halt_opening(&mut self, partition: PartitionId, reason: HaltReason) {
         if let Some(opening) = self.openings.get_mut(&partition) {
             opening.step = Step::Halted(reason);
-        }
-    }
-
-    pub(super) fn out_of_range(&mut self, partition: PartitionId, fetch: FetchId) {
-        // What this reading still brings is not taken: the bounds are those of before it.
-        let anew = self.next_id();
-        if let Some(task) = self.tasks.get_mut(&partition).filter(|task| task.fetch == fetch) {
-            task.fetch = anew;
-            self.ask_for_bounds(vec![partition]);
         }
     }
 }

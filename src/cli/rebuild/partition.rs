@@ -19,13 +19,15 @@ use crate::{
         progress::{ProgressRow, progress_write},
     },
     task::{
-        Task,
+        Reading, Task,
         checkpoint::Checkpoints,
         opening::Start,
         owed::{REFRESHED, Released},
     },
 };
 
+/// The name that a task knows its reading by; there is one reading.
+const FETCH: u64 = 1;
 /// Requests to the database at a time, of one partition.
 const REQUESTS_MAX: usize = 64;
 
@@ -52,8 +54,9 @@ impl<F: Fold> Replay<F> {
         let Known { partition, start, .. } = known.clone();
         let mut fold = F::new(setup, start.stored, None).map_err(|error| CliError::internal(error.0))?;
         fold.begin_batch(1);
-        let task = Task::new(partition, start, fold, Checkpoints::default());
-        let chunk = Chunk::new(partition, task.fetch);
+        let mut task = Task::new(partition, start, fold, Checkpoints::default());
+        task.reading = Reading::Fetch(FETCH);
+        let chunk = Chunk::new(partition, FETCH);
         Ok(Self { known, task, chunk, batch: 1, store })
     }
 
@@ -85,7 +88,7 @@ impl<F: Fold> Replay<F> {
 
     /// Folds what was taken, and writes what came of it.
     pub async fn fold(&mut self) -> Result<(), CliError> {
-        let taken = mem::replace(&mut self.chunk, Chunk::new(self.known.partition, self.task.fetch));
+        let taken = mem::replace(&mut self.chunk, Chunk::new(self.known.partition, FETCH));
         if taken.is_empty() {
             return Ok(());
         }

@@ -23,6 +23,10 @@ pub const KEPT: &[(&str, &str)] = &[
         "an_unknown_answer_to_a_late_join_is_fatal",
         include_str!("../../cases/an_unknown_answer_to_a_late_join_is_fatal.case"),
     ),
+    (
+        "bounds_older_than_a_reading_decide_nothing",
+        include_str!("../../cases/bounds_older_than_a_reading_decide_nothing.case"),
+    ),
     ("cursor_goes_back", include_str!("../../cases/cursor_goes_back.case")),
     (
         "restored_at_the_committed_position",
