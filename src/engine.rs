@@ -196,6 +196,7 @@ struct Assignment {
 #[derive(Debug)]
 struct InFlight {
     id: u64,
+    assignment: AssignmentId,
     purpose: Option<Purpose>,
 }
 
@@ -385,8 +386,8 @@ impl<F: Fold> Engine<F> {
         self.continue_claim();
         self.look_for_decisions();
         self.fold(executor);
-        self.transact();
         self.adjust_readings();
+        self.transact();
         self.write_progress();
         self.send_beacons();
         self.poll();

@@ -55,6 +55,8 @@ mutants! {
     // Ownership.
     /// Offsets are taken over that an open transaction is about to move.
     UnstableOffsetsTakenOver,
+    /// After a doubt offsets are read while the own transaction under way may still move them.
+    OwnTransactionNotWaitedFor,
     /// A dead pod's open transaction is waited for instead of fenced.
     FenceByNameSkipped,
     /// Only the names in the offsets' metadata are fenced, not those in the table.

@@ -65,6 +65,11 @@ impl<F: Fold> Engine<F> {
 
     pub(super) fn continue_claim(&mut self) {
         let ready = self.producer == Producer::Open && !self.revoking && self.leaving == Leaving::No;
+        // What this assignment has sent may move the offsets, and the broker may not know of it yet: a stable
+        // read would not wait for it. What a former one has sent is refused.
+        let assignment = self.assignment.as_ref().map(|assignment| assignment.id);
+        let moving = self.in_flight.as_ref().is_some_and(|sent| Some(sent.assignment) == assignment);
+        let ready = ready && (!moving || mutant::is(Mutant::OwnTransactionNotWaitedFor));
         if let Some(Claim::Waiting { until_ms }) = self.claim
             && until_ms <= self.now.boot_ms
             && ready

@@ -230,7 +230,7 @@ impl<F: Fold> Engine<F> {
         }
         let id = self.next_id();
         self.sent_ms = self.now.boot_ms;
-        self.in_flight = Some(InFlight { id, purpose: Some(purpose) });
+        self.in_flight = Some(InFlight { id, assignment, purpose: Some(purpose) });
         self.log(LogCommand::Transact(Transaction { id, assignment, steps }));
     }
 

@@ -198,6 +198,56 @@ fn what_a_refused_reading_still_brings_does_not_lie_beyond_the_bounds_that_were_
 }
 
 #[test]
+fn bounds_that_were_asked_for_before_a_reading_began_decide_nothing_about_it() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    let chunk = crate::log::Chunk::new(0, fetch).keeping_headers(false);
+    stage.chunk(chunk, 0, &["a", "key?", "headers?"]);
+    stage.event(LogEvent::OutOfRange { partition: 0, fetch });
+    // Folding goes on, and what is there must be read anew.
+    stage.answer_read("presence", Vec::new());
+    let (from, again) = stage.fetch();
+    assert_eq!(from, 2);
+    stage.records(again, 2, &["headers?", "b", "c"]);
+    stage.answer_bounds(0, 2);
+    assert_eq!(phase(&stage), Phase::Live);
+    assert!(!stage.asks(|c| matches!(c, LogCommand::Fetch { .. })));
+}
+
+#[test]
+fn offsets_are_read_again_only_when_the_own_transaction_has_ended() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a"]);
+    let transaction = stage.transaction();
+    // A doubt, while the broker may not even know of the transaction.
+    stage.event(LogEvent::OutOfRange { partition: 0, fetch });
+    let asked = stage.expect_log(|c| matches!(c, LogCommand::ReadBounds { .. }));
+    let LogCommand::ReadBounds { request, .. } = asked else { unreachable!() };
+    let result = Err(crate::log::LogError::retriable("no answer in time"));
+    stage.event(LogEvent::BoundsRead { request, result });
+    stage.pass(3_000);
+    let is_question =
+        |c: &LogCommand| matches!(c, LogCommand::Describe { .. } | LogCommand::ReadOffsets { .. });
+    assert!(!stage.asks(is_question));
+    stage.end(&transaction, TransactionOutcome::Committed);
+    stage.describe();
+    stage.take_over(0, 1);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a", "b"]);
+    assert_eq!(crate::engine::tests::harness::values_of(&stage.transaction()), ["b"]);
+}
+
+#[test]
+fn a_halted_partition_is_read_no_more() {
+    let mut stage = Stage::live(0, 0);
+    let (_, fetch) = stage.fetch();
+    stage.records(fetch, 0, &["a", "halt"]);
+    assert_eq!(phase(&stage), Phase::Halted);
+    stage.expect_log(|c| matches!(c, LogCommand::StopFetch { partition: 0 }));
+}
+
+#[test]
 fn a_partition_that_no_decision_can_cure_is_not_looked_after() {
     let mut stage = Stage::new();
     stage.join();

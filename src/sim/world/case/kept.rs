@@ -29,6 +29,10 @@ pub const KEPT: &[(&str, &str)] = &[
     ),
     ("cursor_goes_back", include_str!("../../cases/cursor_goes_back.case")),
     (
+        "offsets_are_read_when_the_own_transaction_has_ended",
+        include_str!("../../cases/offsets_are_read_when_the_own_transaction_has_ended.case"),
+    ),
+    (
         "restored_at_the_committed_position",
         include_str!("../../cases/restored_at_the_committed_position.case"),
     ),
