@@ -132,6 +132,12 @@ impl Plan {
                     self.raise(Fault::AnswerLate, LATE);
                     self.stable_names = false;
                 }
+                // A doubt while a transaction is stalled that the broker does not know of.
+                CallKind::ReadBounds => {
+                    self.raise(Fault::RangeRefused, LATE);
+                    self.raise(Fault::ClientStalled, STALLED);
+                    self.aims.extend([Aim { fault: Fault::ClientStalled, step: Step::Began }; LURES]);
+                }
                 CallKind::Abort => {
                     self.raise(Fault::TransactionAborted, ABORTED);
                     self.raise(Fault::ProduceRefused, ABORTED);
