@@ -11,7 +11,7 @@ const QUICK: [(Mutant, u64); 20] = [
     (Mutant::LastRecordCommittedAsPosition, 1),
     (Mutant::RestoredAtCommitted, 1),
     (Mutant::RowWithoutItsClaim, 1),
-    (Mutant::HeadsWithTheirEntries, 10),
+    (Mutant::HeadsWithTheirEntries, 8),
     (Mutant::WallClockForLeaseClock, 1),
     (Mutant::BeaconStepNotCut, 1),
     (Mutant::LeaseCutShort, 1),
