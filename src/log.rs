@@ -102,12 +102,6 @@ impl Chunk {
         Self { headers: keeping.then(Vec::new), ..self }
     }
 
-    /// Whether records keep their headers here.
-    #[must_use]
-    pub fn keeps_headers(&self) -> bool {
-        self.headers.is_some()
-    }
-
     #[must_use]
     pub fn size(&self) -> ChunkSize {
         ChunkSize { records: self.spans.len(), bytes: self.bytes.len() }
