@@ -168,6 +168,8 @@ mutants! {
     OlderPairAccepted,
     /// A goodbye leaves no tombstone.
     GoodbyeWithoutTombstone,
+    /// A session that ends with its gateway leaves no tombstone.
+    GatewayGoneWithoutTombstone,
     /// A goodbye with an older pair ends the session.
     OlderGoodbyeAccepted,
     /// A user that returns begins at version 1.
@@ -188,6 +190,10 @@ mutants! {
     RefreshWithoutMetadata,
     /// A choice ends by who happens to be in memory.
     ChoiceEndsInMemoryOnly,
+    /// A choice has no end any more when a later record leaves it out.
+    UntilLostWhenLeftOut,
+    /// A choice that is over, and not yet ended by a beacon, takes the next one with it.
+    NextChoiceEndsWithTheLast,
     /// Users leave memory before their last change is in the store.
     UserLeavesBeforeAcknowledgement,
     // Conversations.

@@ -16,15 +16,20 @@ use crate::{
 };
 
 impl Bucket {
-    /// A status record changes what it names. `until` belongs to the whole choice: a record that names a
-    /// status or a text, be it null, replaces it, and without an `until` of its own what is chosen then has
-    /// no end; a record that names `until` alone changes only that. Where nothing is chosen there is no
-    /// `until`.
+    /// A status record changes what it names, `until` like the rest; where nothing is chosen there is no
+    /// `until`. A choice that is over by the record's time has ended before: the new one must not end with
+    /// the beacon that is about to prove it.
     pub(super) fn choose(&mut self, now: &Now<'_>, user: u32, choice: &StatusChoice<'_>) {
         if self.people.silent(user, now.offset) {
             return;
         }
-        self.rechoose(user, now.time_ms, |extra| apply(extra, choice));
+        self.rechoose(user, now.time_ms, |extra| {
+            let is_over = extra.until_ms.is_some_and(|until_ms| until_ms <= now.time_ms);
+            if is_over && !mutant::is(Mutant::NextChoiceEndsWithTheLast) {
+                extra.clear_choice();
+            }
+            apply(extra, choice);
+        });
     }
 
     /// The choice of a user without live sessions ends with the user's next record after the beacon that
@@ -80,22 +85,17 @@ fn apply(extra: &mut Extra, choice: &StatusChoice<'_>) {
         Field::Given(status) => extra.choice = Some(status),
     }
     let set = |text: &mut Option<Box<str>>, field: &Field<Cow<'_, str>>| match field {
-        Field::LeftOut => false,
-        Field::Null => {
-            *text = None;
-            true
-        }
-        Field::Given(given) => {
-            *text = Some(given.as_ref().into());
-            true
-        }
-    };
-    let texts = set(&mut extra.status_text, &choice.status_text) | set(&mut extra.activity, &choice.activity);
-    match choice.until_ms {
-        Field::Given(until_ms) => extra.until_ms = Some(until_ms),
-        Field::Null => extra.until_ms = None,
-        Field::LeftOut if texts || choice.status != Field::LeftOut => extra.until_ms = None,
         Field::LeftOut => {}
+        Field::Null => *text = None,
+        Field::Given(given) => *text = Some(given.as_ref().into()),
+    };
+    set(&mut extra.status_text, &choice.status_text);
+    set(&mut extra.activity, &choice.activity);
+    match choice.until_ms {
+        Field::LeftOut if mutant::is(Mutant::UntilLostWhenLeftOut) => extra.until_ms = None,
+        Field::LeftOut => {}
+        Field::Null => extra.until_ms = None,
+        Field::Given(until_ms) => extra.until_ms = Some(until_ms),
     }
     if !extra.has_chosen() {
         extra.until_ms = None;

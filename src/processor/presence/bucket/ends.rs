@@ -35,7 +35,7 @@ impl Bucket {
         }
         if end.after_ms > 0 {
             self.schedule(now, session, end.after_ms);
-        } else if self.end_with_tombstone(now, session, now.time_ms) {
+        } else if self.end_with_tombstone(now, session, Cause::Goodbye, now.time_ms) {
             self.turn.touch(user).at_once = true;
         }
     }
@@ -51,11 +51,18 @@ impl Bucket {
         self.file(session, now.parameters);
     }
 
-    /// Ends a session by its own goodbye; says whether the user's status changed.
-    pub(super) fn end_with_tombstone(&mut self, now: &Now<'_>, session: u32, said_ms: i64) -> bool {
+    /// Ends a session that was not silent, so that beats of before may still be on their way; says whether
+    /// the user's status changed.
+    pub(super) fn end_with_tombstone(
+        &mut self,
+        now: &Now<'_>,
+        session: u32,
+        cause: Cause,
+        said_ms: i64,
+    ) -> bool {
         let (user, pair) = (self.people.user_of(session), self.people.pair(session));
         let due_ms = now.clock_ms.saturating_add(self.people.lease_ms(session));
-        let changed = self.end(session, Cause::Goodbye, said_ms);
+        let changed = self.end(session, cause, said_ms);
         let id: Box<str> = self.people.session_id(session).into();
         self.bury(user, &id, pair, due_ms);
         changed
@@ -76,7 +83,11 @@ impl Bucket {
         };
         gone.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
         for session in gone {
-            self.end(session, Cause::GatewayGone, now.time_ms);
+            if mutant::is(Mutant::GatewayGoneWithoutTombstone) {
+                self.end(session, Cause::GatewayGone, now.time_ms);
+            } else {
+                self.end_with_tombstone(now, session, Cause::GatewayGone, now.time_ms);
+            }
         }
     }
 

@@ -187,7 +187,7 @@ impl Bucket {
             What::Farewell => {
                 let said_ms =
                     self.people.session_extra(item.session).end.map_or(now.time_ms, |end| end.said_ms);
-                self.end_with_tombstone(now, item.session, said_ms);
+                self.end_with_tombstone(now, item.session, Cause::Goodbye, said_ms);
             }
             What::Silence => {
                 let one = self.people.session(item.session);

@@ -134,16 +134,51 @@ fn the_choice_of_a_user_without_sessions_ends_with_its_next_record_in_memory_or_
 }
 
 #[test]
-fn a_later_choice_replaces_until_and_until_alone_keeps_the_choice() {
+fn until_stays_when_it_is_left_out_and_goes_when_it_is_null_or_nothing_is_chosen() {
     let mut world = World::new();
     world.beat("alice", "s-1", 1, r#""lease_ms":600000"#);
     world.status("alice", &format!(r#""status":"busy","until":{}"#, START_MS + 5_000));
     world.status("alice", r#""activity":"in a call""#);
-    world.pass(20_000);
-    assert_eq!(world.moves().len(), 3, "the later record has no until, so there is none");
-    world.status("alice", &format!(r#""until":{}"#, START_MS + 25_000));
+    world.status("alice", r#""status":"away""#);
+    world.moves();
     world.pass(4_000);
     assert_eq!(world.moves(), [""; 0]);
     world.pass(1_000);
-    assert_eq!(world.moves(), ["alice 4 busy>online status"]);
+    assert_eq!(world.moves(), ["alice 5 away>online status"], "until was left out twice");
+    world.status("alice", &format!(r#""status":"busy","until":{}"#, START_MS + 8_000));
+    world.status("alice", r#""until":null"#);
+    world.status("alice", r#""status":null"#);
+    world.status("alice", &format!(r#""until":{}"#, START_MS + 9_000));
+    world.status("alice", r#""status":"away""#);
+    world.moves();
+    world.pass(20_000);
+    assert_eq!(world.moves(), [""; 0]);
+}
+
+#[test]
+fn until_alone_changes_when_the_choice_ends() {
+    let mut world = World::new();
+    world.beat("alice", "s-1", 1, r#""lease_ms":600000"#);
+    world.status("alice", r#""status":"busy""#);
+    world.pass(1_000);
+    world.status("alice", &format!(r#""until":{}"#, START_MS + 5_000));
+    world.moves();
+    world.pass(3_000);
+    assert_eq!(world.moves(), [""; 0]);
+    world.pass(1_000);
+    assert_eq!(world.moves(), ["alice 3 busy>online status"]);
+}
+
+#[test]
+fn a_choice_made_right_after_the_last_one_was_over_does_not_end_with_it() {
+    let mut world = World::new();
+    world.beat("alice", "s-1", 1, r#""lease_ms":600000"#);
+    world.status("alice", &format!(r#""status":"busy","status_text":"a","until":{}"#, START_MS + 500));
+    world.moves();
+    world.time_ms += 600;
+    world.status("alice", r#""status":"away""#);
+    let transition = &world.transitions()[0];
+    assert_eq!((&transition["to"], &transition["status_text"]), (&"away".into(), &serde_json::Value::Null));
+    world.pass(20_000);
+    assert_eq!(world.moves(), [""; 0]);
 }

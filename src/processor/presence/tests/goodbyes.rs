@@ -126,8 +126,19 @@ fn sessions_of_a_gateway_that_is_gone_end_if_they_are_older() {
     assert_eq!(world.moves(), ["amy 2 online>offline gateway_gone", "bob 2 online>offline gateway_gone"]);
     world.append(r#"{"v":1,"type":"gateway_gone","gateway":"gw-1"}"#);
     assert_eq!(world.moves(), ["cat 2 online>offline gateway_gone"]);
-    // Only a goodbye leaves a tombstone.
-    world.beat("cat", "c", 1, r#""epoch":1"#);
+}
+
+#[test]
+fn a_beat_that_is_not_newer_does_not_begin_a_session_again_whose_gateway_is_gone() {
+    let mut world = World::new();
+    world.beat("cat", "c", 5, r#""gateway":"gw-1""#);
+    world.append(r#"{"v":1,"type":"gateway_gone","gateway":"gw-1"}"#);
+    world.moves();
+    world.beat("cat", "c", 4, r#""gateway":"gw-1""#);
+    world.crash();
+    world.beat("cat", "c", 5, r#""gateway":"gw-1""#);
+    assert_eq!(world.moves(), [""; 0]);
+    world.beat("cat", "c", 6, r#""gateway":"gw-2""#);
     assert_eq!(world.moves(), ["cat 3 offline>online heartbeat"]);
 }
 

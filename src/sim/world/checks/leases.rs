@@ -147,7 +147,8 @@ impl<'a> Silences<'a> {
             Input::GatewayGone { .. } => {
                 for session in self.sessions.values_mut().flat_map(BTreeMap::values_mut) {
                     session.beat_ms = None;
-                    // It may have ended so, and not by the goodbye that was to come.
+                    // It may have ended so, and not by the goodbye that was to come: from when on it is
+                    // buried is not known here.
                     if session.until_ms >= self.clock_ms {
                         session.buried_until_ms = i64::MIN / 2;
                     }
@@ -201,8 +202,7 @@ impl<'a> Silences<'a> {
         let due_ms = clock_ms + end.after_ms;
         let usual_ms = self.parameters.lease_ms;
         let session = self.session(&end.user, &end.session);
-        // For one lease: its own from when it ends, or the usual one from now if it was not there any more,
-        // as when its gateway was lost.
+        // For one lease: its own from when it ends, or the usual one from now if it was not there any more.
         let buried_until_ms = clock_ms + session.lease_ms.0.min(usual_ms);
         if pair > session.pair {
             session.pair = pair;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Now, Published, Route, Session,
-    said::{Beat, Choose, End, Pair, Told},
+    said::{Beat, Choose, End, Pair},
     told::{self, Public, Status, Why},
 };
 use crate::limits::{SESSION_ROW_REFRESH_MS, SESSIONS_PER_USER_MAX, TOMBSTONES_PER_USER_MAX};
@@ -147,7 +147,7 @@ impl Person {
         self.see(now);
         if end.after_ms == 0 {
             let before = self.status();
-            self.leave(now, &end.session, now.time_ms, turn);
+            self.leave(now, &end.session, "goodbye", now.time_ms, turn);
             // Not held back, whatever the dwell.
             turn.at_once |= self.status() != before;
         }
@@ -155,16 +155,16 @@ impl Person {
 
     pub fn fare_well(&mut self, now: &Now<'_>, id: &str, turn: &mut Turn) {
         let said_ms = self.sessions.get(id).and_then(|session| session.farewell);
-        self.leave(now, id, said_ms.map_or(now.time_ms, |(_, said_ms)| said_ms), turn);
+        self.leave(now, id, "goodbye", said_ms.map_or(now.time_ms, |(_, said_ms)| said_ms), turn);
     }
 
-    /// A session ends by its own goodbye and leaves a tombstone for one lease.
-    fn leave(&mut self, now: &Now<'_>, id: &str, said_ms: i64, turn: &mut Turn) {
+    /// A session ends by its own goodbye or with its gateway, and leaves a tombstone for one lease.
+    fn leave(&mut self, now: &Now<'_>, id: &str, cause: &'static str, said_ms: i64, turn: &mut Turn) {
         let Some((pair, lease_ms)) = self.sessions.get(id).map(|session| (session.pair, session.lease_ms))
         else {
             return;
         };
-        self.end(id, "goodbye", said_ms, turn);
+        self.end(id, cause, said_ms, turn);
         self.bury(id, pair, now.clock_ms + lease_ms);
     }
 
@@ -191,7 +191,7 @@ impl Person {
         };
         let lost = self.sessions.iter().filter(|(_, session)| is_lost(session));
         for id in lost.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            self.end(&id, "gateway_gone", now.time_ms, turn);
+            self.leave(now, &id, "gateway_gone", now.time_ms, turn);
         }
     }
 
@@ -223,16 +223,16 @@ impl Person {
         }
     }
 
-    /// A record that names a status or a text replaces the choice with its end; one that names an end alone
-    /// changes only that; where nothing is chosen there is none.
+    /// What a record leaves out stays as it is; of a choice that is over by its time nothing is left; where
+    /// nothing is chosen there is no end.
     pub fn choose(&mut self, now: &Now<'_>, choose: &Choose, turn: &mut Turn) {
-        let mut choice = self.choice.clone();
+        let is_over = |until_ms: i64| until_ms <= now.time_ms;
+        let mut choice =
+            if self.choice.until_ms.is_some_and(is_over) { Choice::default() } else { self.choice.clone() };
         choice.status = choose.status.over(choice.status).filter(|status| status != "auto");
         choice.status_text = choose.status_text.over(choice.status_text);
         choice.activity = choose.activity.over(choice.activity);
-        let names_more =
-            choose.status != Told::Nothing || [&choose.status_text, &choose.activity] != [&Told::Nothing; 2];
-        choice.until_ms = choose.until.over(choice.until_ms.filter(|_| !names_more));
+        choice.until_ms = choose.until.over(choice.until_ms);
         if choice == (Choice { until_ms: choice.until_ms, ..Choice::default() }) {
             choice.until_ms = None;
         }
