@@ -50,6 +50,8 @@ pub struct HttpSection {
     pub listen: SocketAddr,
     /// Present whenever `listen` is not loopback.
     pub token: Option<SecretString>,
+    /// Where the token is from.
+    pub token_file: Option<String>,
 }
 
 /// Everything that is wrong, one error a line.

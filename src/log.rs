@@ -409,6 +409,8 @@ pub struct Member {
 pub enum ErrorClass {
     /// Ask again after a pause.
     Retriable,
+    /// The same; it is there, and as much waits for it as may. Only appending outside of an engine says so.
+    Behind,
     /// Abort, drop the state and restore.
     Restore,
     /// Exit and say so.
@@ -425,6 +427,10 @@ pub struct LogError {
 impl LogError {
     pub fn retriable(message: impl Into<String>) -> Self {
         Self { class: ErrorClass::Retriable, message: message.into() }
+    }
+
+    pub fn behind(message: impl Into<String>) -> Self {
+        Self { class: ErrorClass::Behind, message: message.into() }
     }
 
     pub fn fatal(message: impl Into<String>) -> Self {

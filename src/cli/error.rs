@@ -81,7 +81,9 @@ impl From<ConfigErrors> for CliError {
 impl From<LogError> for CliError {
     fn from(error: LogError) -> Self {
         match error.class {
-            ErrorClass::Retriable | ErrorClass::Restore => Self::unavailable(error.message),
+            ErrorClass::Retriable | ErrorClass::Behind | ErrorClass::Restore => {
+                Self::unavailable(error.message)
+            }
             ErrorClass::Fatal => Self::internal(error.message),
         }
     }

@@ -270,6 +270,10 @@ fn value_of(line: &[u8]) -> Result<Option<(Topic, &[u8])>, String> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
+    // An array of the fields' values would be taken for them.
+    if line.trim_ascii_start().first() != Some(&b'{') {
+        return Err("a line is an object with topic and value".to_owned());
+    }
     let raw: RawLine<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     match Topic::from_name(raw.topic) {
         // A record is sent as one line, and its line ends are white space.

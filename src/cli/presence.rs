@@ -35,22 +35,29 @@ impl Presence {
         let answer = match self.reach.resolve(global)? {
             Reached::Server(client) => {
                 let body = json!({"users": self.users, "sessions": self.sessions}).to_string();
-                client.post("/v1/presence/query", "application/json", body.into()).await?
+                client.post_text("/v1/presence/query", "application/json", body.into()).await?
             }
             Reached::Direct(config) => {
                 let topology = global.topology()?;
                 let store = connect::store(&config).await?;
                 let question = Question { users: self.users, sessions: self.sessions };
                 let readings = read(&*store, &topology, &question).await;
-                serde_json::to_value(question.answer(&topology, &readings, now_ms()))
-                    .map_err(|error| CliError::internal(error.to_string()))?
+                serde_json::to_string(&question.answer(&topology, &readings, now_ms())).map_err(unreadable)?
             }
         };
         match self.json {
-            true => output::line(&answer.to_string()),
-            false => output::line(&rendered(&answer, now_ms())),
+            // As it came: metadata keep their bytes.
+            true => output::line(&answer),
+            false => {
+                let answer = serde_json::from_str(&answer).map_err(unreadable)?;
+                output::line(&rendered(&answer, now_ms()))
+            }
         }
     }
+}
+
+fn unreadable(error: serde_json::Error) -> CliError {
+    CliError::internal(format!("the answer is no JSON: {error}"))
 }
 
 /// The answer as a table; sessions stand below their user.

@@ -36,9 +36,11 @@ impl Up {
         let database = connect::database(&self.data, &topology).await?;
         let folder = self.data.canonicalize().unwrap_or_else(|_| self.data.clone());
         let backend = Backend::Embedded(database);
+        let token_file = config.http.token_file.clone();
         let serving =
             Serving::prepare(config, topology.clone(), ProcessorKind::ALL.to_vec(), backend, listener)?;
-        output::line(&banner(serving.address, &folder.display().to_string(), self.demo))?;
+        let folder = folder.display().to_string();
+        output::line(&banner(serving.address, &folder, self.demo, token_file.as_deref()))?;
         if let Some(users) = self.demo {
             let (topics, store) = (serving.topics.clone(), serving.store.clone());
             tokio::spawn(crowd::run(users, topology, topics, store, serving.shutdown.clone()));
@@ -48,9 +50,14 @@ impl Up {
 }
 
 /// What a person sees first.
-fn banner(address: SocketAddr, folder: &str, demo: Option<u32>) -> String {
+fn banner(address: SocketAddr, folder: &str, demo: Option<u32>, token_file: Option<&str>) -> String {
     let url = format!("http://{address}");
-    let at = if url == DEFAULT_URL { String::new() } else { format!(" --url {url}") };
+    let mut at = if url == DEFAULT_URL { String::new() } else { format!(" --url {url}") };
+    let mut curl = "curl".to_owned();
+    if let Some(file) = token_file.map(quoted) {
+        at.push_str(&format!(" --token-file {file}"));
+        curl.push_str(&format!(" -H \"Authorization: Bearer $(cat {file})\""));
+    }
     let crowd =
         demo.map_or_else(String::new, |users| format!("\n  demo      {users} users come, go, idle and chat"));
     let (user, member) = if demo.is_some() { ("user-1", "user-1") } else { ("alice", "bob") };
@@ -69,13 +76,18 @@ fn banner(address: SocketAddr, folder: &str, demo: Option<u32>) -> String {
 
 Paste into another terminal:
 
-  curl -d '{beat}' {url}/v1/heartbeats
-  curl -d '{send}' {url}/v1/sends
+  {curl} -d '{beat}' {url}/v1/heartbeats
+  {curl} -d '{send}' {url}/v1/sends
   heartline presence {user}{at} && heartline sync {member}{at}
 
 Ctrl-C ends it; the data stays.",
         version = env!("CARGO_PKG_VERSION"),
     )
+}
+
+/// One word for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -88,9 +100,9 @@ mod tests {
 
     #[test]
     fn the_banners_commands_find_a_server_that_is_elsewhere() {
-        let usual = banner("127.0.0.1:7700".parse().expect("an address"), "/data", None);
+        let usual = banner("127.0.0.1:7700".parse().expect("an address"), "/data", None, None);
         assert!(usual.contains("  heartline presence alice && heartline sync bob\n"), "{usual}");
-        let other = banner("127.0.0.1:8080".parse().expect("an address"), "/data", Some(7));
+        let other = banner("127.0.0.1:8080".parse().expect("an address"), "/data", Some(7), None);
         let url = "--url http://127.0.0.1:8080";
         let asked = format!("  heartline presence user-1 {url} && heartline sync user-1 {url}\n");
         assert!(other.contains(&asked), "{other}");
@@ -98,8 +110,19 @@ mod tests {
     }
 
     #[test]
+    fn the_banners_commands_carry_the_token_that_is_asked_for() {
+        let address = "127.0.0.1:7700".parse().expect("an address");
+        let text = banner(address, "/data", None, Some("/run/it's/token"));
+        let file = r"'/run/it'\''s/token'";
+        let token = format!("curl -H \"Authorization: Bearer $(cat {file})\" -d '");
+        assert_eq!(text.matches(&token).count(), 2, "{text}");
+        let asked = format!("presence alice --token-file {file} && heartline sync bob --token-file {file}\n");
+        assert!(text.contains(&asked), "{text}");
+    }
+
+    #[test]
     fn what_the_banner_has_pasted_is_taken() {
-        let text = banner("127.0.0.1:7700".parse().expect("an address"), "/data", None);
+        let text = banner("127.0.0.1:7700".parse().expect("an address"), "/data", None, None);
         let mut taken = Vec::new();
         for line in text.lines().filter(|line| line.starts_with("  curl -d '")) {
             let (value, url) = line["  curl -d '".len()..].split_once("' ").expect("a value and an address");

@@ -21,5 +21,6 @@ pub(super) fn checked(settings: &Settings) -> Result<HttpSection, ConfigError> {
             ),
         ));
     }
-    Ok(HttpSection { listen, token })
+    let token_file = settings.optional_text("http.token_file")?.map(str::to_owned);
+    Ok(HttpSection { listen, token, token_file })
 }

@@ -50,9 +50,8 @@ impl TopicClient for EmbeddedTopics {
                 let _ = sender.send(result);
             });
             let work = Work::Append { records, reply };
-            let retriable = |refused: Refused| LogError::retriable(refused.sentence());
-            self.database.shared.submit(Lane::Client, work).map_err(retriable)?;
-            answer.await.unwrap_or_else(|_| Err(retriable(Refused::Closed)))
+            self.database.shared.submit(Lane::Client, work).map_err(not_taken)?;
+            answer.await.unwrap_or_else(|_| Err(not_taken(Refused::Closed)))
         }
         .boxed()
     }
@@ -231,6 +230,13 @@ impl StoreClient for EmbeddedStoreClient {
             answer.await.unwrap_or_else(|_| Err(closed(Refused::Closed)))
         }
         .boxed()
+    }
+}
+
+fn not_taken(refused: Refused) -> LogError {
+    match refused {
+        Refused::Full => LogError::behind(refused.sentence()),
+        Refused::Closed => LogError::retriable(refused.sentence()),
     }
 }
 

@@ -350,7 +350,9 @@ impl<F: Fold> Engine<F> {
         match error.class {
             _ if error.is_fatal() => self.fatal(error.message.clone()),
             ErrorClass::Restore => self.restore(&error.message),
-            ErrorClass::Fatal | ErrorClass::Retriable => self.trouble(error.message.clone()),
+            ErrorClass::Fatal | ErrorClass::Retriable | ErrorClass::Behind => {
+                self.trouble(error.message.clone());
+            }
         }
     }
 

@@ -86,6 +86,18 @@ impl Client {
         self.json(self.send(Method::POST, path, body, content_type).await?).await
     }
 
+    /// The same, for who keeps the bytes of the answer.
+    pub async fn post_text(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<String, ClientError> {
+        let body = self.body(self.send(Method::POST, path, body, content_type).await?).await?;
+        String::from_utf8(body.into())
+            .map_err(|error| ClientError::Unreadable { url: self.url(), message: error.to_string() })
+    }
+
     /// Begins to read events.
     pub async fn events(&self, path: &str) -> Result<Events, ClientError> {
         let (response, connection) = self.send(Method::GET, path, Bytes::new(), "").await?;

@@ -53,9 +53,10 @@ impl IntoResponse for ApiError {
 }
 
 impl From<LogError> for ApiError {
-    /// What may pass is 503; what will not is 500, so that nobody repeats it for ever.
+    /// What may pass is 429 or 503; what will not is 500, so that nobody repeats it for ever.
     fn from(error: LogError) -> Self {
         match error.class {
+            ErrorClass::Behind => Self::new(StatusCode::TOO_MANY_REQUESTS, "log_behind", error.message),
             ErrorClass::Retriable | ErrorClass::Restore => Self::unavailable("log_away", error.message),
             ErrorClass::Fatal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "log_failed", error.message),
         }

@@ -110,7 +110,8 @@ async fn open(app: &App, listen: RawListen, headers: &HeaderMap) -> Result<Respo
     let shared = subscription.positions.clone().only(concerned);
     let mut feed = match &resumed {
         Some(from) => {
-            let positions = from.clone().only(concerned).or(&shared);
+            let from = within_the_log(app, from.clone().only(concerned), &shared).await?;
+            let positions = from.or(&shared);
             let own = own_tail(app, &positions, &shared).await?;
             let mut feed = Feed::new(subscription, positions, app.shutdown.clone());
             feed.own = own;
@@ -144,6 +145,17 @@ pub(super) fn resume_point(headers: &HeaderMap) -> Result<Option<Positions>, Api
             "Last-Event-ID is none of ours; send the last id: as it came, or leave it out to begin now",
         )),
     }
+}
+
+/// Who was further than the log is was so in another one, which had the topic's name before: it goes on at
+/// the end, or it would hear nothing until this log is as long.
+async fn within_the_log(app: &App, from: Positions, shared: &Positions) -> Result<Positions, ApiError> {
+    if from.are_within(shared) {
+        return Ok(from);
+    }
+    // The shared tail may be a little behind what another pod has told.
+    let bounds = app.topics.bounds(Topic::Presence).await?;
+    Ok(from.cut_to(&bounds.into_iter().map(|(partition, bounds)| (partition, bounds.end)).collect()))
 }
 
 /// A tail from where the listener was, if that is behind the shared one.

@@ -33,6 +33,21 @@ impl Positions {
         self
     }
 
+    /// Whether each of these positions is one that `other` has reached.
+    #[must_use]
+    pub fn are_within(&self, other: &Self) -> bool {
+        self.iter().all(|(partition, offset)| other.get(partition).is_some_and(|reached| offset <= reached))
+    }
+
+    /// These positions, cut to those of `ends`; without partitions that have no end.
+    #[must_use]
+    pub fn cut_to(self, ends: &Self) -> Self {
+        let cut = |(partition, offset): (PartitionId, Offset)| {
+            ends.get(partition).map(|end| (partition, offset.min(end)))
+        };
+        self.0.into_iter().filter_map(cut).collect()
+    }
+
     /// These positions, where they are known, and those of `other` elsewhere.
     #[must_use]
     pub fn or(mut self, other: &Self) -> Self {

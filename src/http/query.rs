@@ -15,6 +15,9 @@ impl Parameters {
     pub fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, ApiError> {
         let bad = |message: String| ApiError::bad_request("bad_query", message);
         let Some(query) = query else { return Ok(Self::default()) };
+        if !is_utf8(query) {
+            return Err(bad("the query is no UTF-8 once its %XX are bytes".to_owned()));
+        }
         let uri: Uri = format!("/?{query}").parse().map_err(|_| bad("the query is no query".to_owned()))?;
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&uri)
             .map_err(|error| bad(format!("the query cannot be read: {error}")))?;
@@ -39,11 +42,16 @@ impl Parameters {
 
     /// A whole number from 0 on, if it is given.
     pub fn number(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
+        self.number_from(0, name)
+    }
+
+    fn number_from(&mut self, least: i64, name: &str) -> Result<Option<i64>, ApiError> {
         let Some(text) = self.last(name) else { return Ok(None) };
         match text.parse() {
-            Ok(number) if (0..=INTEGER_MAX).contains(&number) => Ok(Some(number)),
+            Ok(number) if (least..=INTEGER_MAX).contains(&number) => Ok(Some(number)),
             _ => {
-                let message = format!("{name} must be a whole number from 0 to {INTEGER_MAX}, not '{text}'");
+                let message =
+                    format!("{name} must be a whole number from {least} to {INTEGER_MAX}, not '{text}'");
                 Err(ApiError::bad_request("bad_query", message))
             }
         }
@@ -51,9 +59,8 @@ impl Parameters {
 
     /// `count`: how many elements the answer has at most. What is above the bound is cut to it.
     pub fn count(&mut self) -> Result<u32, ApiError> {
-        match self.number("count")? {
+        match self.number_from(1, "count")? {
             None => Ok(READ_COUNT_DEFAULT),
-            Some(0) => Err(ApiError::bad_request("bad_query", "count must be at least 1")),
             Some(count) => Ok(u32::try_from(count).unwrap_or(READ_COUNT_MAX).min(READ_COUNT_MAX)),
         }
     }
@@ -71,8 +78,31 @@ impl Parameters {
     }
 }
 
-/// A JSON body, whatever its content type says.
+/// Whether a query is UTF-8 once its escapes are taken for bytes: the parser puts other characters in place
+/// of what is none, and one id would silently become another.
+fn is_utf8(query: &str) -> bool {
+    let mut bytes = Vec::with_capacity(query.len());
+    let mut rest = query.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, ..] => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                digit(high).zip(digit(low)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok())
+            }
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &rest[3..] } else { tail };
+    }
+    str::from_utf8(&bytes).is_ok()
+}
+
+/// A JSON object as the body, whatever its content type says.
 pub(super) fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body)
-        .map_err(|error| ApiError::bad_request("bad_body", format!("the body is not what is due: {error}")))
+    let bad = |why: String| ApiError::bad_request("bad_body", format!("the body is not what is due: {why}"));
+    // An array of the fields' values would be taken for them.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(bad("it must be a JSON object".to_owned()));
+    }
+    serde_json::from_slice(body).map_err(|error| bad(error.to_string()))
 }

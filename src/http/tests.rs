@@ -250,6 +250,8 @@ async fn a_log_that_is_away_or_behind_is_told_apart() {
     };
     *server.topics.failure.lock().expect("a lock") = Some(LogError::retriable("no broker"));
     assert_eq!(outcome(server.raw(post, body.as_bytes()).await), (503, "log_away".to_owned(), true));
+    *server.topics.failure.lock().expect("a lock") = Some(LogError::behind("its queue is full"));
+    assert_eq!(outcome(server.raw(post, body.as_bytes()).await), (429, "log_behind".to_owned(), true));
     *server.topics.failure.lock().expect("a lock") = Some(LogError::fatal("no right"));
     assert_eq!(outcome(server.raw(post, body.as_bytes()).await), (500, "log_failed".to_owned(), false));
     *server.topics.failure.lock().expect("a lock") = None;
@@ -287,6 +289,7 @@ async fn every_error_is_json() {
         ("GET /v1/presence HTTP", 400, "no_users"),
         ("GET /v1/presence?usr=a HTTP", 400, "bad_query"),
         ("GET /v1/presence?user=a&sessions=yes HTTP", 400, "bad_query"),
+        ("GET /v1/presence?user=%FF&user=a HTTP", 400, "bad_query"),
         ("POST /v1/presence/query HTTP", 400, "bad_body"),
         ("GET /v1/events?user=a/b HTTP", 400, "invalid_id"),
         ("GET /v1/events HTTP/1.1\r\nlast-event-id: x", 400, "bad_event_id"),
@@ -296,6 +299,8 @@ async fn every_error_is_json() {
     for (request, status, code) in expected {
         assert_eq!(server.status_of(request).await, (status, code.to_owned()), "{request}");
     }
+    let (status, _, answer) = server.raw("POST /v1/presence/query HTTP/1.1", br#"[["a"],true]"#).await;
+    assert_eq!((status, &answer["error"]["code"]), (400, &json!("bad_body")), "an array is no object");
     let many = json!({"users": vec!["a"; 1001]}).to_string();
     let (status, _, answer) = server.raw("POST /v1/presence/query HTTP/1.1", many.as_bytes()).await;
     assert_eq!((status, &answer["error"]["code"]), (400, &json!("too_many_users")));
@@ -494,6 +499,20 @@ async fn a_listener_that_resumes_misses_nothing_and_hears_nothing_twice() {
     let mut told = listener.told();
     told.sort();
     assert_eq!(told, ["ann 2", "ann 3", "bob 1", "bob 2"]);
+}
+
+#[tokio::test]
+async fn who_was_further_than_the_log_is_hears_what_comes() {
+    let server = server().await;
+    let ann = server.partition("ann");
+    server.topics.put(vec![transition(ann, "ann", 1, 1)]);
+    let mut listener = server.listen(&json!({"users": ["ann"]}), Some(&format!("{ann}:7,99:7"))).await;
+    listener.until("listening").await;
+    listener.until("\n\n").await;
+    assert_eq!(listener.last_id(), format!("{ann}:1"), "its log was taken away since");
+    server.topics.put(vec![transition(ann, "ann", 2, 2)]);
+    listener.until("\"version\":2").await;
+    assert_eq!(listener.told(), ["ann 2"]);
 }
 
 #[tokio::test]

@@ -261,7 +261,9 @@ impl Attempt<'_> {
         if is_fatal || class == ErrorClass::Retriable {
             return match class {
                 ErrorClass::Fatal => TransactionOutcome::Fatal { reason },
-                ErrorClass::Retriable | ErrorClass::Restore => TransactionOutcome::Unclear { reason },
+                ErrorClass::Retriable | ErrorClass::Behind | ErrorClass::Restore => {
+                    TransactionOutcome::Unclear { reason }
+                }
             };
         }
         let limit = remaining(self.job.until).max(ABORT_LIMIT_MIN);

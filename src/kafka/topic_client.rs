@@ -92,7 +92,7 @@ impl KafkaTopics {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::MessageProduction(Code::QueueFull)) if time::Instant::now() < until => {}
                 Err(KafkaError::MessageProduction(Code::QueueFull)) => {
-                    return Err(LogError::retriable(format!(
+                    return Err(LogError::behind(format!(
                         "appending to '{}': Kafka at {} is behind, and what it has not acknowledged is at its \
                          bound; try again later",
                         record.topic,

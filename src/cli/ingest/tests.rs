@@ -116,5 +116,6 @@ fn only_inputs_from_outside_may_be_written() {
         value_of(b"{\"topic\":\"heartbeats\",\"value\":{},\"key\":\"a\"}").is_err(),
         "keys are worked out"
     );
+    assert!(value_of(b"[\"heartbeats\",{}]").is_err(), "an array is no object");
     assert_eq!(value_of(b"  \r\n"), Ok(None));
 }

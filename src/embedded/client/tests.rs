@@ -130,7 +130,7 @@ fn a_log_that_is_behind_turns_clients_away_until_it_has_caught_up() {
             }
             assert!(waiting.len() < 100, "the queue has a bound");
         };
-        assert_eq!(error.class, ErrorClass::Retriable);
+        assert_eq!(error.class, ErrorClass::Behind);
         drop(release);
         for append in waiting {
             append.await.expect("what was queued is appended");
