@@ -286,6 +286,7 @@ async fn every_error_is_json() {
         ("POST /v1/deliveries HTTP", 404, "not_found"),
         ("DELETE /v1/presence HTTP", 405, "method_not_allowed"),
         ("GET /v1/heartbeats HTTP", 405, "method_not_allowed"),
+        ("POST /v1/heartbeats HTTP/1.1\r\ncontent-encoding: gzip", 415, "unsupported_encoding"),
         ("GET /v1/presence HTTP", 400, "no_users"),
         ("GET /v1/presence?usr=a HTTP", 400, "bad_query"),
         ("GET /v1/presence?user=a&sessions=yes HTTP", 400, "bad_query"),

@@ -30,6 +30,15 @@ pub enum TopologyError {
     Buckets { processor: ProcessorKind, buckets: u32, partitions: u32, input: Topic },
 }
 
+/// Where and what, without the picture of the place that goes over several lines.
+fn one_line(text: &str, error: &toml::de::Error) -> String {
+    let what = error.message().replace('\n', ", ");
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {what}", before.matches('\n').count() + 1),
+        None => what,
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawTopology {
@@ -72,7 +81,7 @@ impl Topology {
     /// Parses and checks `topology.toml`.
     pub fn parse(text: &str) -> Result<Self, TopologyError> {
         let raw: RawTopology =
-            toml::from_str(text).map_err(|error| TopologyError::Syntax(error.to_string()))?;
+            toml::from_str(text).map_err(|error| TopologyError::Syntax(one_line(text, &error)))?;
         let mut topics = BTreeMap::new();
         for (name, raw) in raw.topics {
             let topic = Topic::from_name(&name).ok_or(TopologyError::UnknownTopic(name))?;

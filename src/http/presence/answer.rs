@@ -233,7 +233,8 @@ fn user_fields(row: &Row) -> UserAnswer {
     let public = status.as_deref().is_some_and(|status| status != "offline");
     UserAnswer {
         version: cell(&PRESENCE, row, "version").as_big_int(),
-        last_seen: cell(&PRESENCE, row, "last_seen_ms").as_big_int(),
+        // 0 is the row's word for a user who has chosen a status and was never seen.
+        last_seen: cell(&PRESENCE, row, "last_seen_ms").as_big_int().filter(|seen_ms| *seen_ms > 0),
         status_text: text("status_text").filter(|_| public),
         activity: text("activity").filter(|_| public),
         status,

@@ -30,3 +30,10 @@ fn durations_have_a_unit() {
     assert_eq!(parse_duration_ms("90"), None);
     assert_eq!(parse_duration_ms("s"), None);
 }
+
+#[test]
+fn what_cannot_be_read_is_said_in_one_line_with_its_place() {
+    let error = Topology::parse("# mine\nfoo = 1\n").unwrap_err().to_string();
+    assert!(error.starts_with("topology: line 2: unknown field `foo`"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
