@@ -1,11 +1,17 @@
 //! What processes have used, from `/proc`.
 
-use std::{fs, process};
+use std::{
+    fs, process, thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// What Linux counts core time in towards programs, on every architecture.
 const TICKS_PER_S: f64 = 100.0;
+/// A process that takes less of a core than this for a second has nothing to do.
+const IDLE_CORES: f64 = 0.15;
+const IDLE_FOR: Duration = Duration::from_secs(1);
 
 /// Core time of a process so far, its ended threads included, in seconds.
 pub fn cpu_s(pid: u32) -> Result<f64> {
@@ -15,6 +21,20 @@ pub fn cpu_s(pid: u32) -> Result<f64> {
     let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
     let (user, system) = ticks(11).zip(ticks(12)).context("user and system time of a stat line")?;
     Ok((user + system) as f64 / TICKS_PER_S)
+}
+
+/// Waits until a process has nothing left to do, like the flushes and compactions of a database after rows
+/// were written. What is measured next does not pay for them then. An error if it takes longer than `limit`.
+pub fn wait_idle(pid: u32, limit: Duration) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let before = cpu_s(pid)?;
+        thread::sleep(IDLE_FOR);
+        if cpu_s(pid)? - before < IDLE_CORES * IDLE_FOR.as_secs_f64() {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < limit, "process {pid} is still busy after {limit:?}");
+    }
 }
 
 /// Of this process: where a bare client runs.

@@ -41,6 +41,8 @@ const SINGLES: u64 = 100_000;
 const TRIED: u64 = 30_000;
 /// Rounds that do not count: until the servers' compilers have settled.
 const WARM_UP: usize = 4;
+/// How long the database may flush and compact what was written before.
+const IDLE_WITHIN: Duration = Duration::from_secs(60);
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut left = Vec::new();
@@ -127,6 +129,7 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
     let (mut cpu, mut speed, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..WARM_UP + suite.rounds() {
         let written = write(&timeline, &chat, &sender, &mut number, sends, [broker, cql])?;
+        proc::wait_idle(cql, IDLE_WITHIN)?;
         let before = proc::own_cpu_s()? + proc::cpu_s(cql)?;
         batched.batches(&written.batches, IN_FLIGHT)?;
         let bare_s = proc::own_cpu_s()? + proc::cpu_s(cql)? - before;
@@ -205,6 +208,7 @@ fn write(
         *number += 1;
     }
     sender.flush()?;
+    proc::wait_idle(cql, IDLE_WITHIN)?;
     timeline.each().iter().for_each(|processor| drop(processor.seen.take()));
     let cpu = || anyhow::Ok(proc::own_cpu_s()? + proc::cpu_s(broker)? + proc::cpu_s(cql)?);
     let (before, commits, begun) = (cpu()?, timeline.commits(), Instant::now());
