@@ -30,8 +30,8 @@ const SECONDS: f64 = 15.0;
 const WARM_UP_S: u64 = 2;
 /// Messages to every group before the first that is looked for.
 const WARM_UP_WAVES: u64 = 60;
-/// Rounds that do not count: at this pace the servers' compilers still take a third of a core in the first
-/// three, and a twentieth in the fifth.
+/// Rounds that do not count: at this pace the servers' compilers take a third of a core and more in the first
+/// three, and less in each further one.
 const WARM_UP_ROUNDS: usize = 4;
 /// A pause between two looks at everything that is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

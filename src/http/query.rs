@@ -106,3 +106,28 @@ pub(super) fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError>
     }
     serde_json::from_slice(body).map_err(|error| bad(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Parameters, is_utf8};
+
+    #[test]
+    fn a_count_is_at_least_one_and_the_message_says_so() {
+        for text in ["-1", "0", "x"] {
+            let mut parameters =
+                Parameters::parse(Some(&format!("count={text}")), &["count"]).expect("known");
+            let message = parameters.count().expect_err("no count").message;
+            assert!(message.starts_with("count must be a whole number from 1 to "), "{message}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_bytes_and_what_is_no_escape_is_text() {
+        for query in ["", "user=%C3%A9", "user=é+%", "user=%4", "user=%zz%4%41", "user=%F0%9F%98%80"] {
+            assert!(is_utf8(query), "{query}");
+        }
+        for query in ["user=%FF", "user=%C3", "user=%c3%28", "a=%C3&b=%A9"] {
+            assert!(!is_utf8(query), "{query}");
+        }
+    }
+}

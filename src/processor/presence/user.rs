@@ -118,7 +118,7 @@ pub(super) struct Extra {
     pub silent_below: Offset,
 }
 
-/// What a session that said goodbye leaves for one lease: its last pair.
+/// What a session that said goodbye, or lost its gateway, leaves for one lease: its last pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tombstone {
     pub session: Box<str>,

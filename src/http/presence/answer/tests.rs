@@ -92,6 +92,16 @@ fn the_order_of_the_question_is_kept_and_duplicates_are_answered() {
 }
 
 #[test]
+fn who_chose_a_status_and_never_beat_was_never_seen() {
+    let mut readings = Readings::default();
+    fresh(&mut readings);
+    let cells = [("status", Value::text("offline")), ("last_seen_ms", Value::BigInt(0))];
+    readings.rows(vec![row("ann", "", &cells)]);
+    let users = answer(&question(&["ann"], false), &readings);
+    assert_eq!((&users[0]["status"], users[0].get("last_seen")), (&json!("offline"), None));
+}
+
+#[test]
 fn texts_of_an_offline_user_are_not_told() {
     let mut readings = Readings::default();
     fresh(&mut readings);
