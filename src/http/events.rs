@@ -96,7 +96,7 @@ async fn open(app: &App, listen: RawListen, headers: &HeaderMap) -> Result<Respo
     for user in &listen.users {
         check_id(user).map_err(|error| ApiError::bad_request("invalid_id", format!("'{user}': {error}")))?;
     }
-    let resumed = resume_point(headers)?;
+    let resume = resume_point(headers)?;
     if listen.snapshot && listen.users.is_empty() {
         let message = "a snapshot needs users, since there is no list of all of them that it could be made \
                        from: name those whose state is wanted first, or leave `snapshot` out and follow \
@@ -108,9 +108,18 @@ async fn open(app: &App, listen: RawListen, headers: &HeaderMap) -> Result<Respo
         listen.users.iter().map(|user| app.topology.place(Topic::Presence, user.as_bytes())).collect();
     let concerned = |partition| listen.users.is_empty() || partitions.contains(&partition);
     let shared = subscription.positions.clone().only(concerned);
-    let mut feed = match &resumed {
+    let resumed = match resume {
+        Some(asked) => {
+            let asked = asked.only(concerned);
+            let from = within_the_log(app, asked.clone(), &shared).await?;
+            // Who was cut has a hole behind it, which a snapshot fills.
+            (!listen.snapshot || !from.are_behind(&asked)).then_some(from)
+        }
+        None => None,
+    };
+    let is_resumed = resumed.is_some();
+    let mut feed = match resumed {
         Some(from) => {
-            let from = within_the_log(app, from.clone().only(concerned), &shared).await?;
             let positions = from.or(&shared);
             let own = own_tail(app, &positions, &shared).await?;
             let mut feed = Feed::new(subscription, positions, app.shutdown.clone());
@@ -122,7 +131,7 @@ async fn open(app: &App, listen: RawListen, headers: &HeaderMap) -> Result<Respo
     if !listen.users.is_empty() {
         feed.users = Some(listen.users.iter().cloned().collect());
     }
-    if listen.snapshot && resumed.is_none() {
+    if listen.snapshot && !is_resumed {
         tell_snapshot(app, &mut feed, listen.users).await?;
     } else {
         feed.frames.push_back(sse::comment("listening", Some(&feed.positions.to_string())));

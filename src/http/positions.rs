@@ -33,6 +33,12 @@ impl Positions {
         self
     }
 
+    /// Whether one of these positions is behind that of `other`, of the partitions that both have.
+    #[must_use]
+    pub fn are_behind(&self, other: &Self) -> bool {
+        self.iter().any(|(partition, offset)| other.get(partition).is_some_and(|reached| offset < reached))
+    }
+
     /// Whether each of these positions is one that `other` has reached.
     #[must_use]
     pub fn are_within(&self, other: &Self) -> bool {

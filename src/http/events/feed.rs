@@ -94,7 +94,10 @@ impl Feed {
                 Turn::KeepAlive => {
                     self.frames.push_back(sse::comment("keep-alive", Some(&self.positions.to_string())));
                 }
-                Turn::Shutdown | Turn::Shared(Err(RecvError::Closed)) => {
+                Turn::Shared(Err(RecvError::Closed)) => {
+                    self.end("the topic was made anew or has lost records; connect again with a snapshot");
+                }
+                Turn::Shutdown => {
                     self.end("shutting down; connect again with Last-Event-ID to go on without loss");
                 }
             }

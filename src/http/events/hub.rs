@@ -1,7 +1,7 @@
 //! One tail of `presence` per process, shared by everybody who listens.
 //!
 //! It starts with the first listener and is begun again where it stopped when the log fails, so that
-//! listeners see no gap. A listener who does not keep up is cut off by the bound of the channel; memory does
+//! listeners see no gap. When the log has no such place any more, everybody is told to connect again. A listener who does not keep up is cut off by the bound of the channel; memory does
 //! not grow with slowness.
 
 use std::{
@@ -83,17 +83,23 @@ struct State {
     sender: broadcast::Sender<Arc<Transition>>,
 }
 
-impl Hub {
-    #[must_use]
-    pub fn new(topics: Arc<dyn TopicClient>) -> Self {
-        let state = State {
-            started: false,
+impl State {
+    fn new(started: bool) -> Self {
+        Self {
+            started,
             started_ms: 0,
             positions: Positions::default(),
             recent: VecDeque::new(),
             older_ms: BTreeMap::new(),
             sender: broadcast::channel(BEHIND_MAX).0,
-        };
+        }
+    }
+}
+
+impl Hub {
+    #[must_use]
+    pub fn new(topics: Arc<dyn TopicClient>) -> Self {
+        let state = State::new(false);
         Self(Arc::new(Shared { topics, state: Mutex::new(state), running: watch::channel(Ok(false)).0 }))
     }
 
@@ -103,14 +109,32 @@ impl Hub {
         if !std::mem::replace(&mut self.0.state().started, true) {
             tokio::spawn(run(Arc::downgrade(&self.0), self.0.topics.clone()));
         }
-        let waited = tokio::time::timeout(START_WITHIN, running.wait_for(|state| *state == Ok(true))).await;
-        if !matches!(waited, Ok(Ok(_))) {
-            let why = self.0.running.borrow().clone().err();
-            let why = why.map_or_else(|| "the log does not answer".to_owned(), |error| error.message);
-            return Err(ApiError::unavailable("log_away", format!("topic {}: {why}", Topic::Presence)));
+        let subscribed = async {
+            while running.wait_for(|state| *state == Ok(true)).await.is_ok() {
+                if let Some(subscription) = self.0.subscription() {
+                    return Some(subscription);
+                }
+            }
+            None
+        };
+        if let Ok(Some(subscription)) = tokio::time::timeout(START_WITHIN, subscribed).await {
+            return Ok(subscription);
         }
-        let state = self.0.state();
-        Ok(Subscription {
+        let why = self.0.running.borrow().clone().err();
+        let why = why.map_or_else(|| "the log does not answer".to_owned(), |error| error.message);
+        Err(ApiError::unavailable("log_away", format!("topic {}: {why}", Topic::Presence)))
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A share of the tail, if it runs.
+    fn subscription(&self) -> Option<Subscription> {
+        let state = self.state();
+        (*self.running.borrow() == Ok(true)).then(|| Subscription {
             receiver: state.sender.subscribe(),
             positions: state.positions.clone(),
             recent: state.recent.iter().cloned().collect(),
@@ -118,11 +142,12 @@ impl Hub {
             started_ms: state.started_ms,
         })
     }
-}
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Forgets everything, so that the tail begins anew and every listener's channel is closed.
+    fn forget(&self) {
+        let mut state = self.state();
+        *state = State::new(true);
+        let _ = self.running.send_replace(Ok(false));
     }
 
     /// Where the tail is, and what it brings, change together: a listener can come in between two records
@@ -159,15 +184,32 @@ async fn run(hub: std::sync::Weak<Shared>, topics: Arc<dyn TopicClient>) {
         };
         let Some(shared) = hub.upgrade() else { return };
         tracing::warn!(%error, "following topic presence failed; trying again");
-        let positions: Vec<_> = shared.state().positions.iter().collect();
-        if positions.is_empty() {
+        let reached = shared.state().positions.clone();
+        from = TailFrom::Positions(reached.iter().collect());
+        if reached.iter().next().is_none() {
             let _ = shared.running.send_replace(Err(error));
-        } else {
-            from = TailFrom::Positions(positions);
+            from = TailFrom::End;
+        } else if is_gone(&*topics, &reached).await {
+            tracing::warn!(
+                "topic presence was made anew, or has lost what was not read yet; beginning at its end"
+            );
+            shared.forget();
+            from = TailFrom::End;
         }
         drop(shared);
         tokio::time::sleep(RETRY_AFTER).await;
     }
+}
+
+/// Whether the log has one of these positions no longer, or not yet: it is another one by the same name, or it
+/// was cut. A log that does not answer has them until it says otherwise.
+async fn is_gone(topics: &dyn TopicClient, reached: &Positions) -> bool {
+    let Ok(bounds) = topics.bounds(Topic::Presence).await else { return false };
+    let within = |(partition, offset): (PartitionId, Offset)| {
+        let mut of_partition = bounds.iter().filter(|(other, _)| *other == partition);
+        of_partition.any(|(_, bounds)| (bounds.first..=bounds.end).contains(&offset))
+    };
+    !reached.iter().all(within)
 }
 
 /// Passes on what a tail brings, until it fails; `None` when the hub is gone.

@@ -52,6 +52,12 @@ impl FakeTopics {
         self.grown.send_modify(|count| *count += 1);
     }
 
+    /// Deletes a topic and makes it again.
+    pub fn make_anew(&self, topic: Topic) {
+        lock(&self.records).retain(|(other, _), _| *other != topic);
+        self.grown.send_modify(|count| *count += 1);
+    }
+
     /// Values of a topic in the order of partitions.
     pub fn values(&self, topic: Topic) -> Vec<String> {
         let held = lock(&self.records);
@@ -112,6 +118,10 @@ impl TopicClient for Shared<FakeTopics> {
                 let mut grown = fake.grown.subscribe();
                 loop {
                     for (partition, offset) in &mut next {
+                        if *offset > fake.end(topic, *partition) {
+                            let _ = sender.send(Err(LogError::fatal("there is no such position"))).await;
+                            return;
+                        }
                         for record in fake.since(topic, *partition, *offset) {
                             *offset = record.offset + 1;
                             if sender.send(Ok(record)).await.is_err() {
