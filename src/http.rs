@@ -124,6 +124,7 @@ pub fn router(app: App) -> Router {
         .route("/version", get(observe::version))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(guard::refuse_encoding))
         .layer(middleware::from_fn_with_state(app.clone(), guard::check_token))
         .layer(middleware::from_fn(count))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

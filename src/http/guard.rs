@@ -1,4 +1,4 @@
-//! Who may ask: with a token set, every request but `/livez` carries it.
+//! What every request must be: with a token set, all but `/livez` carry it; no body is compressed.
 
 use axum::{
     extract::{Request, State},
@@ -31,6 +31,19 @@ pub(super) async fn check_token(
             "this server asks for a token; send 'Authorization: Bearer <token>'",
         )),
     }
+}
+
+/// Lets a request pass whose body is sent as it is.
+pub(super) async fn refuse_encoding(request: Request, next: Next) -> Result<Response, ApiError> {
+    let mut encodings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    if encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(next.run(request).await);
+    }
+    Err(ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_encoding",
+        "a body is taken as it is: send it without Content-Encoding",
+    ))
 }
 
 /// Compares in a time that depends on the lengths only, so that a token cannot be guessed byte by byte.

@@ -71,13 +71,6 @@ pub(super) fn into(topic: Topic) -> MethodRouter<App> {
 }
 
 async fn take(app: &App, topic: Topic, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_encoding",
-            "a body is taken as it is: send it without Content-Encoding",
-        ));
-    }
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let parts = body::read(content_type, body)?;
     let parts = parts.into_iter().map(|part| body.slice_ref(part));

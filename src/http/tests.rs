@@ -288,6 +288,12 @@ async fn every_error_is_json() {
         ("DELETE /v1/presence HTTP", 405, "method_not_allowed"),
         ("GET /v1/heartbeats HTTP", 405, "method_not_allowed"),
         ("POST /v1/heartbeats HTTP/1.1\r\ncontent-encoding: gzip", 415, "unsupported_encoding"),
+        (
+            "POST /v1/events HTTP/1.1\r\ncontent-encoding: Identity\r\ncontent-encoding: br",
+            415,
+            "unsupported_encoding",
+        ),
+        ("POST /v1/presence/query HTTP/1.1\r\ncontent-encoding: Identity", 400, "bad_body"),
         ("GET /v1/presence HTTP", 400, "no_users"),
         ("GET /v1/presence?usr=a HTTP", 400, "bad_query"),
         ("GET /v1/presence?user=a&sessions=yes HTTP", 400, "bad_query"),
