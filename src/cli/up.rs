@@ -36,11 +36,15 @@ impl Up {
         let database = connect::database(&self.data, &topology).await?;
         let folder = self.data.canonicalize().unwrap_or_else(|_| self.data.clone());
         let backend = Backend::Embedded(database);
-        let token_file = config.http.token_file.clone();
+        let token_file = config.http.token_file.as_ref().map(|path| {
+            std::path::absolute(path).map_or_else(|_| path.clone(), |path| path.display().to_string())
+        });
         let serving =
             Serving::prepare(config, topology.clone(), ProcessorKind::ALL.to_vec(), backend, listener)?;
         let folder = folder.display().to_string();
-        output::line(&banner(serving.address, &folder, self.demo, token_file.as_deref()))?;
+        // With a configuration file, the commands ask Kafka unless they are told where.
+        let is_usual = format!("http://{}", serving.address) == DEFAULT_URL && !global.is_configured();
+        output::line(&banner(serving.address, is_usual, &folder, self.demo, token_file.as_deref()))?;
         if let Some(users) = self.demo {
             let (topics, store) = (serving.topics.clone(), serving.store.clone());
             tokio::spawn(crowd::run(users, topology, topics, store, serving.shutdown.clone()));
@@ -50,9 +54,15 @@ impl Up {
 }
 
 /// What a person sees first.
-fn banner(address: SocketAddr, folder: &str, demo: Option<u32>, token_file: Option<&str>) -> String {
+fn banner(
+    address: SocketAddr,
+    is_usual: bool,
+    folder: &str,
+    demo: Option<u32>,
+    token_file: Option<&str>,
+) -> String {
     let url = format!("http://{address}");
-    let mut at = if url == DEFAULT_URL { String::new() } else { format!(" --url {url}") };
+    let mut at = if is_usual { String::new() } else { format!(" --url {url}") };
     let mut curl = "curl".to_owned();
     if let Some(file) = token_file.map(quoted) {
         at.push_str(&format!(" --token-file {file}"));
@@ -100,9 +110,9 @@ mod tests {
 
     #[test]
     fn the_banners_commands_find_a_server_that_is_elsewhere() {
-        let usual = banner("127.0.0.1:7700".parse().expect("an address"), "/data", None, None);
+        let usual = banner("127.0.0.1:7700".parse().expect("an address"), true, "/data", None, None);
         assert!(usual.contains("  heartline presence alice && heartline sync bob\n"), "{usual}");
-        let other = banner("127.0.0.1:8080".parse().expect("an address"), "/data", Some(7), None);
+        let other = banner("127.0.0.1:8080".parse().expect("an address"), false, "/data", Some(7), None);
         let url = "--url http://127.0.0.1:8080";
         let asked = format!("  heartline presence user-1 {url} && heartline sync user-1 {url}\n");
         assert!(other.contains(&asked), "{other}");
@@ -112,7 +122,7 @@ mod tests {
     #[test]
     fn the_banners_commands_carry_the_token_that_is_asked_for() {
         let address = "127.0.0.1:7700".parse().expect("an address");
-        let text = banner(address, "/data", None, Some("/run/it's/token"));
+        let text = banner(address, true, "/data", None, Some("/run/it's/token"));
         let file = r"'/run/it'\''s/token'";
         let token = format!("curl -H \"Authorization: Bearer $(cat {file})\" -d '");
         assert_eq!(text.matches(&token).count(), 2, "{text}");
@@ -122,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_the_banner_has_pasted_is_taken() {
-        let text = banner("127.0.0.1:7700".parse().expect("an address"), "/data", None, None);
+        let text = banner("127.0.0.1:7700".parse().expect("an address"), true, "/data", None, None);
         let mut taken = Vec::new();
         for line in text.lines().filter(|line| line.starts_with("  curl -d '")) {
             let (value, url) = line["  curl -d '".len()..].split_once("' ").expect("a value and an address");
