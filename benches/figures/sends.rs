@@ -33,7 +33,7 @@ const WARM_UP_WAVES: u64 = 60;
 /// Rounds that do not count: at this pace the servers' compilers take a third of a core and more in the first
 /// three, and less in each further one.
 const WARM_UP_ROUNDS: usize = 4;
-/// A pause between two looks at everything that is looked for.
+/// A pause after a look that did not find it.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LIMIT: Duration = Duration::from_secs(60);
 /// Until what was just sent is on its way to the store.
@@ -120,7 +120,9 @@ struct Wanted {
     sent: Instant,
 }
 
-/// A reader that asks one inbox after the other until it shows what it should.
+/// A reader that asks the inbox of the oldest send that it has not seen yet, until it shows it. The others
+/// wait for their turn, so that a time may be told longer than it was, never shorter; asking for all of them
+/// again and again would keep the database busy with reads.
 struct Looking {
     queue: Queue<Wanted>,
     thread: JoinHandle<Result<Vec<f64>>>,
@@ -147,7 +149,7 @@ impl Looking {
 }
 
 fn look(mut http: Http, wanted: &Receiver<Wanted>) -> Result<Vec<f64>> {
-    let (mut open, mut times) = (VecDeque::new(), Vec::new());
+    let (mut open, mut times) = (VecDeque::<Wanted>::new(), Vec::new());
     loop {
         loop {
             match wanted.try_recv() {
@@ -157,18 +159,19 @@ fn look(mut http: Http, wanted: &Receiver<Wanted>) -> Result<Vec<f64>> {
                 Err(TryRecvError::Disconnected) => break,
             }
         }
-        for _ in 0..open.len() {
-            let Some(wanted): Option<Wanted> = open.pop_front() else { break };
-            let page = http.json(&wanted.path)?;
-            let entry = page["entries"].get(0).and_then(|entry| entry["seq"].as_u64());
-            if entry == Some(wanted.seq) {
-                times.push(wanted.sent.elapsed().as_secs_f64() * 1e3);
-            } else {
-                ensure!(wanted.sent.elapsed() < LIMIT, "{} never shows {}: {page}", wanted.path, wanted.seq);
-                open.push_back(wanted);
-            }
+        let Some(oldest) = open.front() else {
+            thread::sleep(LOOK_EVERY);
+            continue;
+        };
+        let page = http.json(&oldest.path)?;
+        let entry = page["entries"].get(0).and_then(|entry| entry["seq"].as_u64());
+        if entry == Some(oldest.seq) {
+            times.push(oldest.sent.elapsed().as_secs_f64() * 1e3);
+            open.pop_front();
+        } else {
+            ensure!(oldest.sent.elapsed() < LIMIT, "{} never shows {}: {page}", oldest.path, oldest.seq);
+            thread::sleep(LOOK_EVERY);
         }
-        thread::sleep(LOOK_EVERY);
     }
 }
 
