@@ -26,6 +26,7 @@ use crate::{
     topology::{Topic, Topology},
 };
 
+mod events;
 mod idle;
 mod member;
 mod reading;

@@ -1,8 +1,8 @@
 //! One tail of `presence` per process, shared by everybody who listens.
 //!
 //! It starts with the first listener and is begun again where it stopped when the log fails, so that
-//! listeners see no gap. When the log has no such place any more, everybody is told to connect again. A listener who does not keep up is cut off by the bound of the channel; memory does
-//! not grow with slowness.
+//! listeners see no gap. When the log has no such place any more, everybody is told to connect again. A
+//! listener who does not keep up is cut off by the bound of the channel; memory does not grow with slowness.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -201,8 +201,8 @@ async fn run(hub: std::sync::Weak<Shared>, topics: Arc<dyn TopicClient>) {
     }
 }
 
-/// Whether the log has one of these positions no longer, or not yet: it is another one by the same name, or it
-/// was cut. A log that does not answer has them until it says otherwise.
+/// Whether the log has one of these positions no longer, or not yet: it is another one by the same name, or
+/// it was cut. A log that does not answer has them until it says otherwise.
 async fn is_gone(topics: &dyn TopicClient, reached: &Positions) -> bool {
     let Ok(bounds) = topics.bounds(Topic::Presence).await else { return false };
     let within = |(partition, offset): (PartitionId, Offset)| {
