@@ -62,17 +62,17 @@ enum Trouble {
 
 pub fn cases() -> Vec<Case> {
     let kills = |count: u64, stops: u64| {
-        let kills = (0..count).map(|n| (Duration::from_secs(8 + 12 * n), Trouble::Kill));
+        let kills = (0..count).map(|n| (Duration::from_secs(10 + 15 * n), Trouble::Kill));
         let stops = (0..stops).map(move |n| {
-            let at = Duration::from_secs(8 + 12 * count + 25 * n);
+            let at = Duration::from_secs(10 + 15 * count + 25 * n);
             (at, Trouble::Stop(Duration::from_secs(10)))
         });
         kills.chain(stops).collect::<Vec<_>>()
     };
     let outages = |broker_s: u64, database_s: u64| {
         vec![
-            (Duration::from_secs(10), Trouble::BrokerAway(Duration::from_secs(broker_s))),
-            (Duration::from_secs(25 + broker_s), Trouble::DatabaseAway(Duration::from_secs(database_s))),
+            (Duration::from_secs(15), Trouble::BrokerAway(Duration::from_secs(broker_s))),
+            (Duration::from_secs(35 + broker_s), Trouble::DatabaseAway(Duration::from_secs(database_s))),
         ]
     };
     let case = |name: &str, slack: Duration, troubles: Vec<(Duration, Trouble)>| {
@@ -90,7 +90,7 @@ pub fn cases() -> Vec<Case> {
     };
     vec![
         case("four_kills_and_a_stop_lose_nothing_and_put_nobody_falsely_offline", LOADED, kills(4, 1)),
-        case("outages_of_broker_and_database_put_nobody_falsely_offline", LOADED, outages(20, 12)),
+        case("outages_of_broker_and_database_put_nobody_falsely_offline", LOADED, outages(25, 15)),
         case(
             "twenty_kills_and_five_stops_lose_nothing_and_put_nobody_falsely_offline",
             Duration::ZERO,
