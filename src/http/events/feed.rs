@@ -95,7 +95,10 @@ impl Feed {
                     self.frames.push_back(sse::comment("keep-alive", Some(&self.positions.to_string())));
                 }
                 Turn::Shared(Err(RecvError::Closed)) => {
-                    self.end("the topic was made anew or has lost records; connect again with a snapshot");
+                    self.end(
+                        "the topic was made anew or has lost records; connect again with a snapshot of the users \
+                         that you follow, or without one to hear what comes from now on",
+                    );
                 }
                 Turn::Shutdown => {
                     self.end("shutting down; connect again with Last-Event-ID to go on without loss");
