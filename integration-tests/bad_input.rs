@@ -140,8 +140,7 @@ async fn read_past(deployment: &Deployment, offsets: &[i64]) -> Result<Vec<TailR
     let mut tail = client.tail(Topic::Heartbeats, TailFrom::Start).await?;
     let mut records = Vec::new();
     while !left.is_empty() {
-        let record =
-            timeout(Duration::from_secs(60), tail.records.recv()).await?.context("the tail ended")??;
+        let record = timeout(Duration::from_secs(60), tail.next()).await?.context("the tail ended")??;
         if left.get(&record.partition).is_some_and(|offset| record.offset >= *offset) {
             left.remove(&record.partition);
         }

@@ -213,7 +213,7 @@ impl Deployment {
             let mut tail = client.tail(topic, TailFrom::Start).await?;
             let mut records = Vec::new();
             while !last.is_empty() {
-                let record = timeout(SILENCE_LIMIT, tail.records.recv()).await;
+                let record = timeout(SILENCE_LIMIT, tail.next()).await;
                 let record = record.with_context(|| format!("{topic} has more, up to {last:?}"))?;
                 let record = record.context("the tail ended")??;
                 if last.get(&record.partition).is_some_and(|offset| record.offset >= *offset) {

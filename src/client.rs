@@ -42,7 +42,29 @@ pub struct Tail {
     /// Where each partition's reading begins: settled before the first record arrives.
     pub positions: Vec<(PartitionId, Offset)>,
     /// Bounded: a slow reader slows the reading, never the writer.
-    pub records: mpsc::Receiver<Result<TailRecord, LogError>>,
+    pub events: mpsc::Receiver<Result<TailEvent, LogError>>,
+}
+
+/// What following a topic brings.
+#[derive(Debug)]
+pub enum TailEvent {
+    Record(TailRecord),
+    /// All that was committed before this position of the partition has come: offsets without a record, such
+    /// as a transaction's marker, lie before it too. A log whose every offset is a record need not say so.
+    End(PartitionId, Offset),
+}
+
+impl Tail {
+    /// The next record; `None` when the reading has ended.
+    pub async fn next(&mut self) -> Option<Result<TailRecord, LogError>> {
+        loop {
+            match self.events.recv().await? {
+                Ok(TailEvent::Record(record)) => return Some(Ok(record)),
+                Ok(TailEvent::End(..)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
 }
 
 /// Producing to and following topics.

@@ -139,7 +139,7 @@ async fn committed(
     let mut tail = tail.map_err(|error| error.to_string())?;
     let mut records: Vec<BenchRecord> = Vec::new();
     while records.last().map_or(from, |last| last.offset + 1) < bounds.end {
-        let record = timeout(READ_LIMIT, tail.records.recv()).await.map_err(|_| {
+        let record = timeout(READ_LIMIT, tail.next()).await.map_err(|_| {
             format!("{topic}/{partition} ends at {}, and was silent after {records:?}", bounds.end)
         })?;
         let record = record.ok_or("the tail ended")?.map_err(|error| error.to_string())?;

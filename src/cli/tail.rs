@@ -71,7 +71,7 @@ impl TailCommand {
             Reached::Direct(config) => {
                 let from = if self.from == From::Start { TailFrom::Start } else { TailFrom::End };
                 let mut tail = connect::topics(&config)?.tail(self.topic, from).await?;
-                while let Some(record) = tail.records.recv().await {
+                while let Some(record) = tail.next().await {
                     let record = record?;
                     if self.user.as_ref().is_none_or(|user| mentions(self.topic, &record, user)) {
                         show(&Line::of(&record))?;

@@ -16,7 +16,7 @@ use super::{
     writer::Work,
 };
 use crate::{
-    client::{StoreClient, Tail, TailFrom, TailRecord, TopicClient},
+    client::{StoreClient, Tail, TailEvent, TailFrom, TailRecord, TopicClient},
     log::{Bounds, LogError, Offset, OutRecord, PartitionId},
     store::{Query, Row, StoreError, StoreErrorClass, WriteBatch},
     topology::Topic,
@@ -65,10 +65,10 @@ impl TopicClient for EmbeddedTopics {
                 .iter()
                 .map(|(partition, bounds)| (*partition, begin(&from, *partition, *bounds)))
                 .collect();
-            let (records, received) = mpsc::channel(TAIL_RECORDS_MAX);
-            let following = Following { shared, topic, positions: positions.clone(), records };
+            let (sender, events) = mpsc::channel(TAIL_RECORDS_MAX);
+            let following = Following { shared, topic, positions: positions.clone(), sender };
             tokio::spawn(following.run(appended));
-            Ok(Tail { positions, records: received })
+            Ok(Tail { positions, events })
         }
         .boxed()
     }
@@ -104,14 +104,14 @@ struct Following {
     shared: Arc<Shared>,
     topic: Topic,
     positions: Vec<(PartitionId, Offset)>,
-    records: mpsc::Sender<Result<TailRecord, LogError>>,
+    sender: mpsc::Sender<Result<TailEvent, LogError>>,
 }
 
 impl Following {
     async fn run(mut self, appended: watch::Receiver<()>) {
         if let Err(error) = self.follow(appended).await {
             // The reader may have gone as well.
-            let _ = self.records.send(Err(error)).await;
+            let _ = self.sender.send(Err(error)).await;
         }
     }
 
@@ -129,7 +129,7 @@ impl Following {
             self.positions = positions;
             let idle = records.is_empty();
             for record in records {
-                if self.records.send(Ok(record)).await.is_err() {
+                if self.sender.send(Ok(TailEvent::Record(record))).await.is_err() {
                     return Ok(());
                 }
             }
@@ -139,7 +139,7 @@ impl Following {
             if idle {
                 tokio::select! {
                     _ = appended.changed() => {}
-                    () = self.records.closed() => return Ok(()),
+                    () = self.sender.closed() => return Ok(()),
                 }
             }
         }

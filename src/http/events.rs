@@ -36,7 +36,12 @@ use super::{
     },
     query, sse,
 };
-use crate::{client::TailFrom, id::check_id, topology::Topic};
+use crate::{
+    client::TailFrom,
+    id::check_id,
+    log::{Bounds, Offset},
+    topology::Topic,
+};
 
 pub mod feed;
 pub mod handover;
@@ -108,17 +113,12 @@ async fn open(app: &App, listen: RawListen, headers: &HeaderMap) -> Result<Respo
         listen.users.iter().map(|user| app.topology.place(Topic::Presence, user.as_bytes())).collect();
     let concerned = |partition| listen.users.is_empty() || partitions.contains(&partition);
     let shared = subscription.positions.clone().only(concerned);
-    let resumed = match resume {
-        Some(asked) => {
-            let asked = asked.only(concerned);
-            let from = within_the_log(app, asked.clone(), &shared).await?;
-            // Who was cut has a hole behind it, which a snapshot fills.
-            (!listen.snapshot || !from.are_behind(&asked)).then_some(from)
-        }
+    let from = match resume {
+        Some(asked) => resumed(app, asked.only(concerned), &shared, listen.snapshot).await?,
         None => None,
     };
-    let is_resumed = resumed.is_some();
-    let mut feed = match resumed {
+    let is_resumed = from.is_some();
+    let mut feed = match from {
         Some(from) => {
             let positions = from.or(&shared);
             let own = own_tail(app, &positions, &shared).await?;
@@ -156,15 +156,39 @@ pub(super) fn resume_point(headers: &HeaderMap) -> Result<Option<Positions>, Api
     }
 }
 
+/// Where a listener goes on; `None` where there is a hole before, which the snapshot that it asked for fills.
+///
 /// Who was further than the log is was so in another one, which had the topic's name before: it goes on at
 /// the end, or it would hear nothing until this log is as long.
-async fn within_the_log(app: &App, from: Positions, shared: &Positions) -> Result<Positions, ApiError> {
-    if from.are_within(shared) {
-        return Ok(from);
+///
+/// # Errors
+/// 410 for who was where the log no longer is and asked for no snapshot.
+async fn resumed(
+    app: &App,
+    asked: Positions,
+    shared: &Positions,
+    snapshot: bool,
+) -> Result<Option<Positions>, ApiError> {
+    if asked.are_within(shared) && !asked.are_behind(shared) {
+        return Ok(Some(asked));
     }
     // The shared tail may be a little behind what another pod has told.
     let bounds = app.topics.bounds(Topic::Presence).await?;
-    Ok(from.cut_to(&bounds.into_iter().map(|(partition, bounds)| (partition, bounds.end)).collect()))
+    let edges = |edge: fn(&Bounds) -> Offset| -> Positions {
+        bounds.iter().map(|(partition, bounds)| (*partition, edge(bounds))).collect()
+    };
+    let from = asked.clone().cut_to(&edges(|bounds| bounds.end));
+    let is_gone = from.are_behind(&edges(|bounds| bounds.first));
+    if snapshot {
+        return Ok((!is_gone && !from.are_behind(&asked)).then_some(from));
+    }
+    if is_gone {
+        let message = "the topic no longer has all that followed Last-Event-ID: its retention has let it go; \
+                       ask for a snapshot of the users that you follow, or leave Last-Event-ID out to hear \
+                       what comes from now on";
+        return Err(ApiError::new(StatusCode::GONE, "position_gone", message.to_owned()));
+    }
+    Ok(Some(from))
 }
 
 /// A tail from where the listener was, if that is behind the shared one.

@@ -26,6 +26,12 @@ impl Positions {
         passes
     }
 
+    /// Moves to where no record is missing before.
+    pub fn reach(&mut self, partition: PartitionId, position: Offset) {
+        let reached = self.0.entry(partition).or_insert(position);
+        *reached = (*reached).max(position);
+    }
+
     /// Without the partitions that `keep` says no to.
     #[must_use]
     pub fn only(mut self, keep: impl Fn(PartitionId) -> bool) -> Self {

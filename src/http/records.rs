@@ -98,7 +98,7 @@ impl Reader {
                 _ = self.keep_alive.tick() => {
                     return Some(sse::comment("keep-alive", Some(&self.positions.to_string())));
                 }
-                record = self.tail.records.recv() => match record {
+                record = self.tail.next() => match record {
                     Some(Ok(record)) => {
                         self.positions.pass(record.partition, record.offset);
                         if self.user.as_ref().is_none_or(|user| mentions(self.topic, &record, user)) {

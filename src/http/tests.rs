@@ -145,15 +145,27 @@ struct Listener {
 
 impl Listener {
     async fn until(&mut self, what: &str) -> &str {
-        let mut buffer = [0; 4096];
         while !self.text.contains(what) {
-            let read = tokio::time::timeout(Duration::from_secs(5), self.stream.read(&mut buffer)).await;
-            match read {
-                Ok(Ok(count)) if count > 0 => self.text.push_str(&String::from_utf8_lossy(&buffer[..count])),
-                _ => panic!("'{what}' did not come; there came: {}", self.text),
-            }
+            self.read_on(what).await;
         }
         &self.text
+    }
+
+    /// Reads until the last frame that has begun is whole.
+    async fn whole(&mut self) {
+        let end = "\n\n\r\n";
+        while !self.text.ends_with(end) {
+            self.read_on(end).await;
+        }
+    }
+
+    async fn read_on(&mut self, wanted: &str) {
+        let mut buffer = [0; 4096];
+        let read = tokio::time::timeout(Duration::from_secs(5), self.stream.read(&mut buffer)).await;
+        match read {
+            Ok(Ok(count)) if count > 0 => self.text.push_str(&String::from_utf8_lossy(&buffer[..count])),
+            _ => panic!("'{wanted}' did not come; there came: {}", self.text),
+        }
     }
 
     /// `user version` of the events so far.

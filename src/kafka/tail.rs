@@ -13,7 +13,7 @@ use rdkafka::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    client::{Tail, TailFrom, TailRecord},
+    client::{Tail, TailEvent, TailFrom, TailRecord},
     log::{Bounds, ErrorClass, LogError, Offset, PartitionId},
     topology::Topic,
 };
@@ -83,12 +83,12 @@ fn follow(
     from: &TailFrom,
     answer: oneshot::Sender<Result<Tail, LogError>>,
 ) {
-    let (sender, records) = mpsc::channel(CHANNEL_RECORDS);
+    let (sender, events) = mpsc::channel(CHANNEL_RECORDS);
     let begun = begin(connection, topic, from);
     match begun {
         Ok((queue, positions)) => {
             // Nobody may be waiting any more; the channel is closed then, and the loop ends at once.
-            let _ = answer.send(Ok(Tail { positions, records }));
+            let _ = answer.send(Ok(Tail { positions, events }));
             let doing = format!("following '{topic}'");
             while !sender.is_closed() && pass_on(&queue, &doing, connection.brokers(), &sender) {}
         }
@@ -103,7 +103,10 @@ type Begun = (FetchQueue<Logged>, Vec<(PartitionId, Offset)>);
 fn begin(connection: &Connection, topic: Topic, from: &TailFrom) -> Result<Begun, LogError> {
     let explain =
         |failure: KafkaError| error::explain(&format!("following '{topic}'"), connection.brokers(), &failure);
-    let client = Arc::new(consumer(connection).map_err(explain)?);
+    let mut config = connection.reader(GROUP, GROUP, Isolation::Committed);
+    // A reader learns that only markers were left before its end.
+    config.set("enable.partition.eof", "true");
+    let client = Arc::new(BaseConsumer::from_config_and_context(&config, Logged).map_err(explain)?);
     let bounds = bounds(&client, topic, connection.brokers())?;
     let positions: Vec<(PartitionId, Offset)> =
         bounds.iter().map(|(partition, bounds)| (*partition, position(from, *partition, *bounds))).collect();
@@ -134,14 +137,18 @@ fn pass_on(
     queue: &FetchQueue<Logged>,
     doing: &str,
     brokers: &str,
-    sender: &mpsc::Sender<Result<TailRecord, LogError>>,
+    sender: &mpsc::Sender<Result<TailEvent, LogError>>,
 ) -> bool {
     let mut taken = VecDeque::new();
     queue.take(TURN, &mut taken);
     taken.iter().all(|message| {
         let Some(failure) = message.error() else {
-            return sender.blocking_send(Ok(record(message))).is_ok();
+            return sender.blocking_send(Ok(TailEvent::Record(record(message)))).is_ok();
         };
+        if failure.code == Code::PartitionEOF {
+            let end = TailEvent::End(message.partition(), message.offset());
+            return sender.blocking_send(Ok(end)).is_ok();
+        }
         let mut error = error::explain_code(doing, brokers, failure.code, &failure.text);
         if error.class == ErrorClass::Retriable {
             // librdkafka goes on by itself.

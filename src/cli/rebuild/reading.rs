@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::{FutureExt as _, future::try_join_all};
 use indicatif::ProgressBar;
 use tokio::time::timeout;
 
@@ -26,7 +26,7 @@ pub(super) async fn read_all<F: Fold>(
 ) -> Result<(), CliError> {
     while replays.iter().any(|replay| replay.left() > 0) {
         let mut taken = Vec::new();
-        let first = timeout(SILENCE_MAX, tail.records.recv()).await.map_err(|_| {
+        let first = timeout(SILENCE_MAX, tail.next()).await.map_err(|_| {
             CliError::unavailable(format!(
                 "the log gave no record of {} for {} s though records are due; is the broker well?",
                 F::KIND.input(),
@@ -35,7 +35,7 @@ pub(super) async fn read_all<F: Fold>(
         })?;
         taken.push(first.ok_or_else(|| CliError::unavailable("the log ended the reading"))??);
         while taken.len() < PORTION_RECORDS
-            && let Ok(record) = tail.records.try_recv()
+            && let Some(record) = tail.next().now_or_never().flatten()
         {
             taken.push(record?);
         }

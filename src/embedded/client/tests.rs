@@ -18,7 +18,7 @@ fn values(texts: &[&str], topic: Topic, partition: PartitionId) -> Vec<OutRecord
 }
 
 async fn next(tail: &mut Tail) -> (PartitionId, Offset, String) {
-    let record = tail.records.recv().await.expect("a record").expect("no error");
+    let record = tail.next().await.expect("a record").expect("no error");
     let value = String::from_utf8_lossy(&record.value.unwrap_or_default()).into_owned();
     (record.partition, record.offset, value)
 }
@@ -105,7 +105,7 @@ fn a_tail_ends_when_the_database_is_closed() {
         // Long enough for the tail to be waiting.
         tokio::time::sleep(Duration::from_millis(50)).await;
         drop(database);
-        assert!(tail.records.recv().await.is_none());
+        assert!(tail.next().await.is_none());
     });
     drop(folder);
 }

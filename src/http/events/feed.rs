@@ -16,7 +16,7 @@ use super::{
     hub::{Subscription, Transition},
 };
 use crate::{
-    client::{Tail, TailRecord},
+    client::{Tail, TailEvent},
     http::{positions::Positions, sse},
     log::LogError,
 };
@@ -47,7 +47,7 @@ pub struct Feed {
 
 enum Turn {
     Shared(Result<Arc<Transition>, RecvError>),
-    Own(Option<Result<TailRecord, LogError>>),
+    Own(Option<Result<TailEvent, LogError>>),
     KeepAlive,
     Shutdown,
 }
@@ -88,7 +88,7 @@ impl Feed {
                 Turn::Shared(Err(RecvError::Lagged(_))) => {
                     self.end("too slow to keep up; connect again with Last-Event-ID to go on without loss");
                 }
-                Turn::Own(Some(Ok(record))) => self.own_record(&record),
+                Turn::Own(Some(Ok(event))) => self.own_event(event),
                 Turn::Own(Some(Err(error))) => self.fail(&error.message),
                 Turn::Own(None) => self.fail("the topic's reading has ended"),
                 Turn::KeepAlive => {
@@ -110,7 +110,7 @@ impl Feed {
     async fn turn(&mut self) -> Turn {
         let own = async {
             match &mut self.own {
-                Some(own) => own.tail.records.recv().await,
+                Some(own) => own.tail.events.recv().await,
                 None => std::future::pending().await,
             }
         };
@@ -123,15 +123,22 @@ impl Feed {
         }
     }
 
-    fn own_record(&mut self, record: &TailRecord) {
-        let Some(own) = &mut self.own else { return };
-        let takes = own.handover.own(record.partition, record.offset);
-        if own.handover.is_finished() {
-            self.own = None;
+    fn own_event(&mut self, event: TailEvent) {
+        let Some(OwnTail { handover, .. }) = &mut self.own else { return };
+        match event {
+            TailEvent::Record(record) => {
+                let takes = handover.own(record.partition, record.offset);
+                if takes && let Some(transition) = super::hub::decode(&record) {
+                    self.deliver(&transition);
+                }
+            }
+            TailEvent::End(partition, end) => {
+                if let Some(reached) = handover.own_end(partition, end) {
+                    self.positions.reach(partition, reached);
+                }
+            }
         }
-        if takes && let Some(transition) = super::hub::decode(record) {
-            self.deliver(&transition);
-        }
+        self.own = self.own.take().filter(|own| !own.handover.is_finished());
     }
 
     fn deliver(&mut self, transition: &Transition) {

@@ -55,6 +55,16 @@ impl Handover {
         true
     }
 
+    /// The reader's own tail has brought all that was committed before `end`. Where that is as far as the
+    /// shared tail has shown, the position that the reader has reached with it.
+    pub fn own_end(&mut self, partition: PartitionId, end: Offset) -> Option<Offset> {
+        let shown = self.0.get(&partition)?.shown;
+        (end >= shown).then(|| {
+            self.0.remove(&partition);
+            shown
+        })
+    }
+
     /// Whether the reader's own tail is no longer needed.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -76,6 +86,19 @@ mod tests {
         let shared = positions(&[(0, 5), (1, 9)]);
         assert!(Handover::new(&shared, &shared).is_finished());
         assert!(Handover::new(&positions(&[(0, 7)]), &shared).is_finished());
+    }
+
+    #[test]
+    fn the_own_tails_end_counts_where_no_record_is_left() {
+        // The reader is at a marker that the shared tail has passed, in two partitions.
+        let mut handover = Handover::new(&positions(&[(0, 2), (1, 7)]), &positions(&[(0, 3), (1, 8)]));
+        assert!(!handover.shared(0, 3), "not before the own tail has come as far");
+        assert_eq!(handover.own_end(0, 3), None, "offset 3 is still to come");
+        assert!(handover.own(0, 3));
+        assert_eq!(handover.own_end(1, 9), Some(8), "what came since is the shared tail's");
+        assert!(handover.is_finished());
+        assert!(handover.shared(1, 8));
+        assert_eq!(handover.own_end(1, 10), None);
     }
 
     #[test]

@@ -225,7 +225,7 @@ async fn follow(hub: &std::sync::Weak<Shared>, mut tail: Tail) -> Option<LogErro
         let _ = shared.running.send_replace(Ok(true));
     }
     loop {
-        let record = tail.records.recv().await;
+        let record = tail.next().await;
         let shared = hub.upgrade()?;
         match record {
             Some(Ok(record)) => shared.take(&record),

@@ -35,7 +35,7 @@ async fn a_listener_that_resumes_misses_nothing_and_hears_nothing_twice() {
     listener.until("listening").await;
     server.topics.put(vec![transition(p_ann, "ann", 1, 1)]);
     listener.until("\"ann\"").await;
-    listener.until("\n\n").await;
+    listener.whole().await;
     let id = listener.last_id();
     drop(listener);
     server.topics.put(vec![transition(p_bob, "bob", 1, 1), transition(p_ann, "ann", 2, 2)]);
@@ -60,7 +60,7 @@ async fn who_was_further_than_the_log_is_hears_what_comes() {
     server.topics.put(vec![transition(ann, "ann", 1, 1)]);
     let mut listener = server.listen(&json!({"users": ["ann"]}), Some(&format!("{ann}:7,99:7"))).await;
     listener.until("listening").await;
-    listener.until("\n\n").await;
+    listener.whole().await;
     assert_eq!(listener.last_id(), format!("{ann}:1"), "its log was taken away since");
     server.topics.put(vec![transition(ann, "ann", 2, 2)]);
     listener.until("\"version\":2").await;
@@ -115,6 +115,27 @@ async fn who_was_further_than_the_log_is_gets_the_snapshot_it_asked_for() {
 }
 
 #[tokio::test]
+async fn who_was_where_the_log_is_no_longer_is_refused_or_gets_the_snapshot_it_asked_for() {
+    let server = server().await;
+    let ann = server.partition("ann");
+    server.topics.put((1..=3).map(|version| transition(ann, "ann", version, 1)).collect());
+    server.write_user("ann", "online", 3);
+    server.write_as_of(now_ms() + 60_000);
+    *server.topics.first.lock().expect("a lock") = 2;
+    for (id, kept) in [(format!("{ann}:1"), false), (format!("{ann}:2"), true)] {
+        let mut listener = server.listen(&json!({"users": ["ann"]}), Some(&id)).await;
+        let heard = if kept { "\"version\":3" } else { "\"code\":\"position_gone\"" };
+        let text = listener.until(heard).await;
+        assert_eq!(text.contains("410 Gone"), !kept, "{text}");
+        let told: &[&str] = if kept { &["ann 3"] } else { &[] };
+        assert_eq!(listener.told(), told, "{id}");
+        let mut listener = server.listen(&json!({"users": ["ann"], "snapshot": true}), Some(&id)).await;
+        let text = listener.until("\"version\":3").await;
+        assert_eq!(text.contains("event: snapshot"), !kept, "{id}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn when_the_topic_is_made_anew_listeners_are_told_and_the_next_ones_hear_it() {
     let server = server().await;
     let ann = server.partition("ann");
@@ -122,7 +143,7 @@ async fn when_the_topic_is_made_anew_listeners_are_told_and_the_next_ones_hear_i
     listener.until("listening").await;
     server.topics.put((1..=3).map(|version| transition(ann, "ann", version, 1)).collect());
     listener.until("\"version\":3").await;
-    listener.until("\n\n").await;
+    listener.whole().await;
     let id = listener.last_id();
     server.topics.make_anew(Topic::Presence);
     listener.until("connect again with a snapshot").await;

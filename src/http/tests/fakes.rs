@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    client::{StoreClient, Tail, TailFrom, TailRecord, TopicClient},
+    client::{StoreClient, Tail, TailEvent, TailFrom, TailRecord, TopicClient},
     log::{Bounds, LogError, Offset, OutRecord, PartitionId},
     sim::SimStore,
     store::{Query, Row, StoreError, StoreErrorClass, WriteBatch},
@@ -21,6 +21,8 @@ use crate::{
 pub struct FakeTopics {
     partitions: u32,
     records: Mutex<BTreeMap<(Topic, PartitionId), Vec<OutRecord>>>,
+    /// Where every partition begins: what was before is kept no longer.
+    pub first: Mutex<Offset>,
     /// What the next appends answer.
     pub failure: Mutex<Option<LogError>>,
     /// Topics that were tailed.
@@ -37,6 +39,7 @@ impl FakeTopics {
         Self {
             partitions,
             records: Mutex::default(),
+            first: Mutex::default(),
             failure: Mutex::default(),
             tailed: Mutex::default(),
             grown: watch::channel(0).0,
@@ -112,7 +115,7 @@ impl TopicClient for Shared<FakeTopics> {
                     .map_or_else(|| self.0.end(topic, partition), |(_, offset)| *offset),
             };
             let positions: Vec<_> = (0..self.0.partitions).map(|p| (p, start(p))).collect();
-            let (sender, records) = mpsc::channel(16);
+            let (sender, events) = mpsc::channel(16);
             let (fake, mut next) = (self.0.clone(), positions.clone());
             tokio::spawn(async move {
                 let mut grown = fake.grown.subscribe();
@@ -124,7 +127,7 @@ impl TopicClient for Shared<FakeTopics> {
                         }
                         for record in fake.since(topic, *partition, *offset) {
                             *offset = record.offset + 1;
-                            if sender.send(Ok(record)).await.is_err() {
+                            if sender.send(Ok(TailEvent::Record(record))).await.is_err() {
                                 return;
                             }
                         }
@@ -135,12 +138,14 @@ impl TopicClient for Shared<FakeTopics> {
                     }
                 }
             });
-            Ok(Tail { positions, records })
+            Ok(Tail { positions, events })
         })
     }
 
     fn bounds(&self, topic: Topic) -> BoxFuture<'_, Result<Vec<(PartitionId, Bounds)>, LogError>> {
-        let bounds = move |partition| (partition, Bounds { first: 0, end: self.0.end(topic, partition) });
+        let first = *lock(&self.0.first);
+        let bounds =
+            move |partition| (partition, Bounds { first, end: self.0.end(topic, partition).max(first) });
         Box::pin(async move { Ok((0..self.0.partitions).map(bounds).collect()) })
     }
 }

@@ -8,11 +8,13 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 
-use super::{PATIENCE, alone, connection, heartbeat, runtime};
+use tokio::time::timeout;
+
+use super::{Member, PATIENCE, alone, connection, fresh, heartbeat, runtime};
 use crate::{
-    client::{TailFrom, TopicClient},
+    client::{TailEvent, TailFrom, TopicClient},
     kafka::{KafkaTopics, config::Connection},
-    log::ErrorClass,
+    log::{ErrorClass, TransactionOutcome, TransactionStep},
     topology::Topic,
 };
 
@@ -27,7 +29,7 @@ fn what_is_appended_is_followed_in_order() {
         let start = tail.positions[5].1;
         topics.append((0..500).map(|n| heartbeat(5, &n.to_string())).collect()).await.unwrap();
         for n in 0..500 {
-            let record = tail.records.recv().await.unwrap().unwrap();
+            let record = tail.next().await.unwrap().unwrap();
             assert_eq!((record.partition, record.offset), (5, start + n));
             assert_eq!(record.value.as_deref(), Some(n.to_string().as_bytes()));
         }
@@ -36,7 +38,7 @@ fn what_is_appended_is_followed_in_order() {
 
         let from = TailFrom::Positions(vec![(5, start + 490)]);
         let mut tail = topics.tail(Topic::Heartbeats, from).await.unwrap();
-        assert_eq!(tail.records.recv().await.unwrap().unwrap().offset, start + 490);
+        assert_eq!(tail.next().await.unwrap().unwrap().offset, start + 490);
     });
 }
 
@@ -49,10 +51,36 @@ fn following_from_a_position_that_is_not_there_ends_with_a_sentence() {
         let end = topics.bounds(Topic::Heartbeats).await.unwrap()[0].1.end;
         let from = TailFrom::Positions(vec![(0, end + 1_000)]);
         let mut tail = topics.tail(Topic::Heartbeats, from).await.unwrap();
-        let error = tail.records.recv().await.unwrap().unwrap_err();
+        let error = tail.next().await.unwrap().unwrap_err();
         assert!(error.message.contains("partition 0 no longer has position"), "{}", error.message);
-        assert!(tail.records.recv().await.is_none());
+        assert!(tail.next().await.is_none());
     });
+}
+
+#[test]
+#[ignore = "needs a broker; set HEARTLINE_TEST_KAFKA"]
+fn an_end_behind_which_there_is_a_marker_only_is_told() {
+    let _alone = alone();
+    let (mut member, assignment, _) = Member::joined(&fresh("marker"), &fresh("producer"));
+    let start = member.bounds(1).end;
+    let records = TransactionStep::Records(vec![heartbeat(1, "x")]);
+    assert_eq!(member.transact(assignment, vec![records]), TransactionOutcome::Committed);
+    runtime().block_on(async {
+        let topics = KafkaTopics::new(connection()).unwrap();
+        let from = TailFrom::Positions(vec![(1, start + 1)]);
+        let mut tail = topics.tail(Topic::Heartbeats, from).await.unwrap();
+        let behind_the_marker = async {
+            loop {
+                match tail.events.recv().await.unwrap().unwrap() {
+                    TailEvent::End(1, end) if end == start + 2 => return,
+                    TailEvent::End(..) => {}
+                    TailEvent::Record(record) => panic!("{record:?}"),
+                }
+            }
+        };
+        timeout(PATIENCE, behind_the_marker).await.expect("the end is told");
+    });
+    member.leave();
 }
 
 #[test]
