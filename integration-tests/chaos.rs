@@ -346,14 +346,26 @@ fn leavers_left(
 
 /// How much of the time between two moments no lease clock need have advanced.
 fn unhealthy(from: Instant, to: Instant, disturbances: &[Disturbance]) -> Duration {
-    let touching = disturbances.iter().filter(|disturbance| disturbance.from < to);
-    touching
-        .map(|Disturbance { from: begun, to: ended, .. }| {
-            // The worker that is started in place of a killed one makes the group settle once more.
-            let until = *ended + SESSION_TIMEOUT + TAKEOVER * 2;
-            until.min(to).saturating_duration_since((*begun).max(from))
-        })
-        .sum()
+    let mut excused: Vec<_> = disturbances.iter().map(excuse).collect();
+    excused.sort_unstable();
+    let (mut sum, mut counted_until) = (Duration::ZERO, from);
+    for (begun, ended) in excused {
+        let until = ended.min(to);
+        sum += until.saturating_duration_since(begun.max(counted_until));
+        counted_until = counted_until.max(until);
+    }
+    sum
+}
+
+/// From when until when a disturbance may keep lease clocks from advancing.
+fn excuse(Disturbance { trouble, from, to }: &Disturbance) -> (Instant, Instant) {
+    let settled = match trouble {
+        // Its session ends before others take over, and it comes back before it has ended or after.
+        Trouble::Kill | Trouble::Stop(_) => (*from + SESSION_TIMEOUT).max(*to),
+        // Members whose session ended meanwhile have to come back first.
+        Trouble::BrokerAway(_) | Trouble::DatabaseAway(_) | Trouble::Network(_) => *to + SESSION_TIMEOUT,
+    };
+    (*from, settled + TAKEOVER)
 }
 
 /// For every disturbance, how long a new user waited at most until it was announced.
