@@ -385,6 +385,7 @@ impl<F: Fold> Engine<F> {
         self.start();
         self.continue_claim();
         self.look_for_decisions();
+        self.restore_buckets(executor);
         self.fold(executor);
         self.adjust_readings();
         self.transact();

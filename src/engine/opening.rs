@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Engine, beacons::BeaconPace, requests::Question, stored::ProgressPace};
+use super::{Engine, Executor, beacons::BeaconPace, requests::Question, stored::ProgressPace};
 use crate::{
     log::{Bounds, Committed, LogCommand, LogError, Offset, PartitionId, RequestId},
     processor::Fold,
@@ -45,14 +45,20 @@ pub(super) enum Step<F> {
     Halted(HaltReason),
 }
 
-/// The checkpoints of a partition's buckets are being read. Each is restored when it comes, while the
-/// database is busy with the next ones.
+/// The checkpoints of a partition's buckets are being read. Those that have come are restored in the next
+/// turn, partitions side by side, while the database is busy with the next ones.
 pub(super) struct Loading<F> {
     start: Start,
+    /// The buckets that are not restored yet.
     loads: BTreeMap<u32, BucketLoad>,
+    read: Vec<(u32, NewestCheckpoint)>,
     fold: F,
     checkpoints: Checkpoints,
+    refused: Option<HaltReason>,
 }
+
+/// `None` where none was ever written.
+type NewestCheckpoint = Option<(SlotHeader, Bytes)>;
 
 impl<F> Opening<F> {
     pub(super) fn new(committed: Option<Committed>) -> Self {
@@ -197,7 +203,9 @@ impl<F: Fold> Engine<F> {
         let queries: Vec<_> = loads.iter_mut().map(|(bucket, load)| (*bucket, load.begin())).collect();
         if let Some(opening) = self.openings.get_mut(&partition) {
             let checkpoints = Checkpoints::default();
-            opening.step = Step::Load(Box::new(Loading { start, loads, fold, checkpoints }));
+            let (read, refused) = (Vec::new(), None);
+            let loading = Loading { start, loads, read, fold, checkpoints, refused };
+            opening.step = Step::Load(Box::new(loading));
         }
         if queries.is_empty() {
             return self.loaded(partition);
@@ -226,12 +234,31 @@ impl<F: Fold> Engine<F> {
                 let query = load.begin();
                 self.ask_later(partition, Question::Checkpoint { bucket }, query, RELOAD_MS);
             }
-            LoadStep::Loaded(checkpoint) => match loading.restore(bucket, checkpoint) {
-                Ok(()) if loading.loads.is_empty() => self.loaded(partition),
-                Ok(()) => {}
-                Err(reason) => self.halt_opening(partition, reason),
-            },
+            LoadStep::Loaded(checkpoint) => loading.read.push((bucket, checkpoint)),
             LoadStep::Failed(reason) => self.halt_opening(partition, reason),
+        }
+    }
+
+    /// Restores the buckets whose checkpoints have come.
+    pub(super) fn restore_buckets(&mut self, executor: &impl Executor) {
+        let mut read = Vec::new();
+        for (partition, opening) in &mut self.openings {
+            match &mut opening.step {
+                Step::Load(loading) if !loading.read.is_empty() => read.push((*partition, loading)),
+                _ => {}
+            }
+        }
+        let partitions: Vec<_> = read.iter().map(|(partition, _)| *partition).collect();
+        executor.each(read, |(_, loading)| loading.restore_read());
+        for partition in partitions {
+            let Some(Opening { step: Step::Load(loading), .. }) = self.openings.get_mut(&partition) else {
+                continue;
+            };
+            match loading.refused.take() {
+                Some(reason) => self.halt_opening(partition, reason),
+                None if loading.loads.is_empty() => self.loaded(partition),
+                None => {}
+            }
         }
     }
 
@@ -257,9 +284,14 @@ impl<F: Fold> Engine<F> {
 }
 
 impl<F: Fold> Loading<F> {
+    fn restore_read(&mut self) {
+        let mut read = std::mem::take(&mut self.read).into_iter();
+        self.refused = read.find_map(|(bucket, checkpoint)| self.restore(bucket, checkpoint).err());
+    }
+
     /// Takes the newest whole checkpoint of a bucket.
-    fn restore(&mut self, bucket: u32, checkpoint: Option<(SlotHeader, Bytes)>) -> Result<(), HaltReason> {
-        let Self { start, loads, fold, checkpoints } = self;
+    fn restore(&mut self, bucket: u32, checkpoint: NewestCheckpoint) -> Result<(), HaltReason> {
+        let Self { start, loads, fold, checkpoints, .. } = self;
         loads.remove(&bucket);
         match checkpoint {
             Some((SlotHeader { slot, origin, resume, .. }, bytes)) => {
