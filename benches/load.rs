@@ -338,9 +338,18 @@ pub fn ago_ms() -> Result<i64> {
 }
 
 /// Calls `work` with 0, 1, 2, … at an even pace; how late it ever was.
-pub fn paced(per_second: f64, count: u64, mut work: impl FnMut(u64) -> Result<()>) -> Result<Duration> {
+pub fn paced(per_second: f64, count: u64, work: impl FnMut(u64) -> Result<()>) -> Result<Duration> {
+    paced_while(per_second, |number| number < count, work)
+}
+
+/// The same for as long as `goes_on` says so of the next number.
+pub fn paced_while(
+    per_second: f64,
+    goes_on: impl Fn(u64) -> bool,
+    mut work: impl FnMut(u64) -> Result<()>,
+) -> Result<Duration> {
     let (begun, mut latest) = (Instant::now(), Duration::ZERO);
-    for number in 0..count {
+    for number in (0..).take_while(|number| goes_on(*number)) {
         let due = Duration::from_secs_f64(number as f64 / per_second);
         loop {
             let elapsed = begun.elapsed();

@@ -17,7 +17,7 @@ use super::catch_up::World;
 use crate::{
     bare,
     load::{BEAT_EVERY_S, Changes, Form, HEARTBEATS},
-    product,
+    proc, product,
     real::deployment::get,
     suite::Suite,
 };
@@ -26,9 +26,11 @@ const SESSIONS: u64 = 1_000_000;
 /// Every bucket has its turn once in 30 s; what is stored is said every two.
 const CHECKPOINTS: Duration = Duration::from_secs(36);
 const LIMIT: Duration = Duration::from_secs(300);
+/// How long the database may flush and compact what the worker before wrote.
+const IDLE_WITHIN: Duration = Duration::from_secs(60);
 const IN_FLIGHT: usize = 64;
-/// Rounds that do not count: until the database's compiler has settled.
-const WARM_UP: usize = 2;
+/// Rounds that do not count: until the servers' compilers have settled, which take a core and more before.
+const WARM_UP: usize = 12;
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut world = World::new(suite, "restore", suite.scaled(SESSIONS, 10_000))?;
@@ -36,13 +38,15 @@ pub fn run(suite: &Suite) -> Result<()> {
     // A worker that has just had every bucket's checkpoint taken, and then folds the beats of 30 s.
     thread::sleep(CHECKPOINTS);
     let (from, until) = world.write(BEAT_EVERY_S, Form::Single, Changes::None)?;
-    let (worker, broker) = (world.worker, world.processes.broker);
+    let (worker, broker, cql) = (world.worker, world.processes.broker, world.processes.cql);
     world.catch_up(&until)?;
     product::stop(&mut world.deployment, worker)?;
 
     let (kafka, mut rounds) = (world.deployment.kafka.clone(), Vec::new());
     for round in 0..WARM_UP + suite.rounds() {
+        proc::wait_idle(cql, IDLE_WITHIN)?;
         let restored = restore(&mut world)?;
+        proc::wait_idle(cql, IDLE_WITHIN)?;
         let drained = bare::batch_drain(&kafka, HEARTBEATS, &from, &until, broker)?.seconds;
         let (read, bytes) = read_blobs(servers.cql.address(), &world.deployment.keyspace)?;
         eprintln!(

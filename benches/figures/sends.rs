@@ -13,7 +13,7 @@ use crate::{
     chat::{Chat, SENDS},
     hops::Hops,
     http::Http,
-    load::{Sender, paced},
+    load::{Sender, paced_while},
     proc, product,
     real::deployment::Deployment,
     suite::Suite,
@@ -91,13 +91,13 @@ impl World {
         &self.deployment.workers[self.worker].address
     }
 
-    /// Sends at the standard pace for as long as `go_on`; the milliseconds until each was readable whose
-    /// sending was after `from`.
-    fn measure(&mut self, count: u64, from: Duration) -> Result<Vec<f64>> {
+    /// Sends at the standard pace for as long as `goes_on` says so, told how many there were; the milliseconds
+    /// until each was readable whose sending was after `from`.
+    fn measure(&mut self, from: Duration, goes_on: impl Fn(u64) -> bool) -> Result<Vec<f64>> {
         let looking = Looking::start(self.address())?;
         let begun = Instant::now();
         let first = self.sent;
-        paced(SENDS_PER_S, count, |at| {
+        paced_while(SENDS_PER_S, goes_on, |at| {
             let number = first + at;
             let (group, round) = (number % self.chat.groups, number / self.chat.groups);
             let looked_for = number.is_multiple_of(LOOKED_FOR) && begun.elapsed() >= from;
@@ -105,9 +105,9 @@ impl World {
                 // Every message of its group is one entry of this member's.
                 looking.look_for(self.chat.member(group, 0), round + 1);
             }
+            self.sent += 1;
             self.chat.send(&self.sender, SENDS, group, number)
         })?;
-        self.sent += count;
         self.sender.flush()?;
         looking.end()
     }
@@ -186,7 +186,7 @@ pub fn run(suite: &Suite) -> Result<()> {
         let (mut p99, mut p50) = (Vec::new(), Vec::new());
         for round in 0..WARM_UP_ROUNDS + suite.rounds() {
             let mut bare = hops.measure(&world.sender, SENDS_PER_S, count, warm_up)?;
-            let mut worker = world.measure(count, warm_up)?;
+            let mut worker = world.measure(warm_up, |sent| sent < count)?;
             let [worker_50, worker_99] = [0.5, 0.99].map(|share| quantile(&mut worker, share));
             let [bare_50, bare_99] = [0.5, 0.99].map(|share| quantile(&mut bare, share));
             eprintln!(
@@ -252,7 +252,7 @@ fn fairness(suite: &Suite, world: &mut World, count: u64, warm_up: Duration) -> 
     world.settle()?;
     let (mut seq, mut rounds) = (1, Vec::new());
     for round in 0..suite.rounds() {
-        let mut alone = world.measure(count, warm_up)?;
+        let mut alone = world.measure(warm_up, |sent| sent < count)?;
         let mut beside = Vec::new();
         let mut fanned = 0.0;
         for _ in 0..CROWD_MESSAGES {
@@ -269,9 +269,7 @@ fn fairness(suite: &Suite, world: &mut World, count: u64, warm_up: Duration) -> 
                 members.iter().try_for_each(|member| http.wait_for_head(member, wanted))?;
                 Ok(begun.elapsed())
             });
-            while !fan_out.is_finished() {
-                beside.extend(world.measure(SENDS_PER_S as u64 / 4, Duration::ZERO)?);
-            }
+            beside.extend(world.measure(Duration::ZERO, |_| !fan_out.is_finished())?);
             let took = fan_out.join().map_err(|_| anyhow!("the waiting thread panicked"))??;
             fanned += took.as_secs_f64() / CROWD_MESSAGES as f64;
         }
