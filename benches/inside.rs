@@ -18,7 +18,7 @@ use heartline::{
         KafkaLog,
         config::{Connection, KafkaConfig},
     },
-    limits::STATE_BYTES_MAX,
+    limits::{LARGE_GROUP_RECIPIENTS, STATE_BYTES_MAX},
     log::RequestId,
     processor::{Fold, Retention},
     record::beacon::Parameters,
@@ -144,6 +144,7 @@ impl Inside {
             parameters: Parameters::VERSION_1,
             retention: Retention::default(),
             state_bytes_max: STATE_BYTES_MAX,
+            large_group: LARGE_GROUP_RECIPIENTS,
             session_timeout_ms: SESSION_TIMEOUT.as_millis() as i64,
             pace: Pace::default(),
         };

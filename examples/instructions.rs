@@ -113,8 +113,15 @@ fn beat(index: usize, round: usize, more: &str) -> String {
 fn fold(count: usize) -> Result<(), String> {
     let topology = Arc::new(Topology::uniform(1, 16));
     let (retention, state_bytes_max) = (Retention::default(), STATE_BYTES_MAX);
-    let setup =
-        Setup { topology, group: "g".into(), partition: 0, generation: 1, retention, state_bytes_max };
+    let setup = Setup {
+        topology,
+        group: "g".into(),
+        partition: 0,
+        generation: 1,
+        retention,
+        state_bytes_max,
+        large_group: usize::MAX,
+    };
     let mut fold = Presence::new(setup, 0, None).map_err(|error| error.0)?;
     // Written once, so that hardly anything but the fold is counted.
     let mut values = [r#""#, r#","busy":true"#]

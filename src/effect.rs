@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+use smol_str::SmolStr;
+
 use crate::{
     log::{Offset, OutRecord},
     mutant::{self, Mutant},
@@ -51,6 +55,9 @@ pub struct Output {
     pub rows: Vec<RowWrite>,
     pub refreshes: Vec<Refresh>,
     pub records: Vec<OutRecord>,
+    /// The first clustering value of rows that may come later than those of others, all that there are of
+    /// them: so many that others would wait for them for long.
+    pub late: HashSet<SmolStr, FixedState>,
     /// Of the keys and values of `records`.
     pub arena: Arena,
     /// Bytes of `rows` and of `records`.
@@ -101,7 +108,13 @@ impl Output {
     /// Microseconds: base + offset, for rows that are overwritten.
     #[must_use]
     pub fn timestamp_us(&self) -> i64 {
-        self.base_us + self.offset
+        self.timestamp_us_of(self.offset)
+    }
+
+    /// The same of another record.
+    #[must_use]
+    pub fn timestamp_us_of(&self, offset: Offset) -> i64 {
+        self.base_us + offset
     }
 
     /// Publishes a record, unless it is out already.
@@ -162,7 +175,7 @@ impl Output {
         clustering: Box<[Value]>,
         change: Change,
     ) {
-        let timestamp_us = self.base_us + offset;
+        let timestamp_us = self.timestamp_us_of(offset);
         self.push(table, partition, Statement { clustering, change, timestamp_us, ttl_s: None });
     }
 

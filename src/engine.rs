@@ -85,6 +85,8 @@ pub struct EngineConfig {
     pub retention: Retention,
     /// Bytes of state that a processor without checkpoints keeps in memory, shared by its partitions.
     pub state_bytes_max: usize,
+    /// Recipients of one record above which their rows may come later than those of others.
+    pub large_group: usize,
     /// The group's session timeout: a longer pause means that ownership must be proved again.
     pub session_timeout_ms: i64,
     pub pace: Pace,
@@ -505,6 +507,7 @@ impl<F: Fold> Engine<F> {
             generation,
             retention: self.config.retention,
             state_bytes_max: self.config.state_bytes_max / partitions.max(1),
+            large_group: self.config.large_group,
         }
     }
 

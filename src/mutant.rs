@@ -94,6 +94,10 @@ mutants! {
     HeadsBeforeEarlierEntries,
     /// Heads of several batches are under way at once.
     HeadsOfSeveralBatches,
+    /// Rows overtake late ones of the same recipient.
+    LateOnesOvertaken,
+    /// The origin of a bucket overtakes what is late of it.
+    OriginOvertakes,
     /// Rows are read to be written again before the rows below are in the store.
     RefreshBeforeEarlierRows,
     /// All statements of a database batch have one timestamp.
@@ -240,6 +244,8 @@ mutants! {
     // Inboxes and cursors.
     /// A bucket of recipients' origin is ignored.
     InboxOriginIgnored,
+    /// What a head says that it includes is ignored.
+    HeadTimestampIgnored,
     /// A bucket includes a record before all of it is numbered.
     OriginBeforeTheRest,
     /// A user's own messages count as foreign.

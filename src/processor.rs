@@ -52,6 +52,8 @@ pub struct Setup {
     pub retention: Retention,
     /// Bytes of state that a fold without checkpoints may keep in memory.
     pub state_bytes_max: usize,
+    /// Recipients of one record above which their rows may come later than those of others.
+    pub large_group: usize,
 }
 
 /// How long rows that never change are kept, in seconds. History is kept at least as long as the inbox.

@@ -20,6 +20,8 @@ pub struct WriteBatch {
     /// One value per partition column.
     pub partition: Arc<[Value]>,
     pub statements: Vec<Statement>,
+    /// Whether others, which may overtake it, are not to wait for it.
+    pub is_late: bool,
     size_bytes: usize,
 }
 
@@ -58,7 +60,7 @@ impl WriteBatch {
         size_bytes: usize,
     ) -> Self {
         let size_bytes = size_bytes + partition.iter().map(Value::size_bytes).sum::<usize>();
-        Self { table, partition, statements, size_bytes }
+        Self { table, partition, statements, is_late: false, size_bytes }
     }
 
     /// Bytes that the batch's values take, an estimate of its size on the wire.

@@ -10,7 +10,6 @@ use crate::{
     mutant::{self, Mutant},
     processor::{Checkpoint, Fold, RestoreError, Step},
     store::{Query, Row},
-    table::Stage,
 };
 
 pub mod checkpoint;
@@ -20,7 +19,7 @@ pub mod owed;
 
 use checkpoint::Checkpoints;
 use opening::{HaltReason, Start};
-use owed::{Ledger, Released};
+use owed::{Ledger, Place, Released};
 
 /// Records that are looked at ahead of one whose keys are missing, so that one read serves many.
 const LOOK_AHEAD_MAX: usize = 8_192;
@@ -335,9 +334,9 @@ impl<F: Fold> Task<F> {
         self.settled(released)
     }
 
-    /// The store acknowledged one of a batch's writes.
-    pub fn acknowledge(&mut self, batch: u64, stage: Stage) -> Released {
-        let released = self.owed.acknowledge(batch, stage);
+    /// The store acknowledged a write.
+    pub fn acknowledge(&mut self, place: Place) -> Released {
+        let released = self.owed.acknowledge(place);
         self.settled(released)
     }
 

@@ -102,8 +102,15 @@ impl Folds {
         let fold = |partition| {
             let (retention, state_bytes_max) = (Retention::default(), STATE_BYTES_MAX);
             let topology = Arc::clone(&topology);
-            let setup =
-                Setup { topology, group: GROUP.into(), partition, generation: 1, retention, state_bytes_max };
+            let setup = Setup {
+                topology,
+                group: GROUP.into(),
+                partition,
+                generation: 1,
+                retention,
+                state_bytes_max,
+                large_group: usize::MAX,
+            };
             Ok(Presence::new(setup, 0, None)?)
         };
         let folds = (0..partitions).map(fold).collect::<Result<Vec<_>>>()?;

@@ -23,6 +23,7 @@ fn setup() -> Setup {
         generation: 1,
         retention: Retention::default(),
         state_bytes_max: usize::MAX,
+        large_group: usize::MAX,
     }
 }
 

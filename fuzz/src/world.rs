@@ -450,6 +450,7 @@ fn engine<F: Fold>(topology: &Arc<Topology>, now: Now, life: u64) -> Engine<F> {
         parameters: Parameters::VERSION_1,
         retention: Retention::default(),
         state_bytes_max: STATE_BYTES_MAX,
+        large_group: usize::MAX,
         session_timeout_ms: 10_000,
         pace: Pace { checkpoint_round_ms: 2_000, progress_ms: 500, idle_commit_ms: 5_000, ..Pace::default() },
     };

@@ -17,7 +17,7 @@ use crate::{
     engine::{EngineConfig, Exit, Pace},
     http::status::Status,
     kafka::{KafkaLog, KafkaTopics, config::KafkaConfig, topics::KafkaTopicAdmin},
-    limits::STATE_BYTES_MAX,
+    limits::{LARGE_GROUP_RECIPIENTS, STATE_BYTES_MAX},
     log::PartitionId,
     processor::{Fold, conversation::Conversation, cursor::Cursor, inbox::Inbox, presence::Presence},
     topology::{ProcessorKind, Topology},
@@ -204,6 +204,7 @@ fn start_fold<F: Fold>(work: &Work) -> Result<Worker, CliError> {
         parameters: work.config.presence.clone(),
         retention: work.config.retention,
         state_bytes_max: STATE_BYTES_MAX,
+        large_group: LARGE_GROUP_RECIPIENTS,
         session_timeout_ms: i64::try_from(kafka.session_timeout.as_millis()).unwrap_or(i64::MAX),
         pace: Pace::default(),
     };

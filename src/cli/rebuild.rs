@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     cql::{self, CqlClient, CqlConfig, schema},
     kafka::offsets::group_offsets,
-    limits::STATE_BYTES_MAX,
+    limits::{LARGE_GROUP_RECIPIENTS, STATE_BYTES_MAX},
     log::PartitionId,
     processor::{Fold, Setup, conversation::Conversation, cursor::Cursor, inbox::Inbox, presence::Presence},
     table::progress::{PROGRESS_ENTRY, progress_query},
@@ -107,6 +107,7 @@ impl Rebuilding {
                 generation: known.start.generation,
                 retention: self.config.retention,
                 state_bytes_max: STATE_BYTES_MAX / self.topology.partitions(F::KIND.input()) as usize,
+                large_group: LARGE_GROUP_RECIPIENTS,
             };
             replays.push(Replay::<F>::new(setup, known, Arc::clone(&self.store))?);
         }

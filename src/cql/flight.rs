@@ -8,11 +8,16 @@ use crate::store::StoreError;
 /// Bytes are counted in this unit, rounded up, so that a permit count fits.
 const UNIT_BYTES: usize = 1024;
 
+/// Bytes of late writes: enough to keep a database busy, and few enough that what overtakes them has its turn
+/// soon.
+const LATE_BYTES: u32 = 512 * 1024;
+
 /// A request larger than a whole bound flies alone.
 pub(super) struct Flight {
     requests: Semaphore,
     bytes: Bound,
     background: Bound,
+    late: Bound,
 }
 
 struct Bound {
@@ -26,6 +31,8 @@ pub(super) enum Load {
     Read,
     /// Bytes of a write that somebody waits for.
     Write(usize),
+    /// Bytes of a write that others overtake.
+    Late(usize),
     /// Bytes of a write that nobody waits for.
     Background(usize),
 }
@@ -36,22 +43,23 @@ impl Flight {
             requests: Semaphore::new(config.in_flight_requests_max as usize),
             bytes: Bound::new(config.in_flight_bytes_max),
             background: Bound::new(config.background_bytes_max),
+            late: Bound::new(LATE_BYTES),
         }
     }
 
     /// Waits for a share.
     pub(super) async fn take_off(&self, load: Load) -> Result<[SemaphorePermit<'_>; 3], StoreError> {
-        let (bytes, background_bytes) = match load {
-            Load::Read => (0, 0),
-            Load::Write(bytes) => (bytes, 0),
-            Load::Background(bytes) => (bytes, bytes),
+        // In this order, always: two orders could wait for each other. What nobody waits for, or is late, has
+        // its turn before it takes anything that somebody else could use.
+        let (of_its_kind, bytes) = match load {
+            Load::Read => (self.late.acquire(0).await?, 0),
+            Load::Write(bytes) => (self.late.acquire(0).await?, bytes),
+            Load::Late(bytes) => (self.late.acquire(bytes).await?, bytes),
+            Load::Background(bytes) => (self.background.acquire(bytes).await?, bytes),
         };
-        // In this order, always: two orders could wait for each other. What nobody waits for has its turn
-        // before it takes anything that somebody else could use.
-        let background = self.background.acquire(background_bytes).await?;
         let bytes = self.bytes.acquire(bytes).await?;
         let request = self.requests.acquire().await.map_err(|_| closed())?;
-        Ok([background, bytes, request])
+        Ok([of_its_kind, bytes, request])
     }
 }
 

@@ -85,7 +85,11 @@ impl Cql {
             return Ok(());
         }
         let bytes = batch.size_bytes();
-        let load = if batch.table.is_background() { Load::Background(bytes) } else { Load::Write(bytes) };
+        let load = match (batch.table.is_background(), batch.is_late) {
+            (true, _) => Load::Background(bytes),
+            (false, true) => Load::Late(bytes),
+            (false, false) => Load::Write(bytes),
+        };
         let _permits = self.shared.flight.take_off(load).await?;
         count("write", batch.table);
         let sent = match batch.statements.as_slice() {

@@ -10,8 +10,7 @@ use crate::{
     mutant::{self, Mutant},
     processor::Fold,
     store::{Query, Row, StoreCommand, StoreError, StoreErrorClass, WriteBatch},
-    table::Stage,
-    task::{Task, opening::HaltReason},
+    task::{Task, opening::HaltReason, owed::Place},
 };
 
 /// The first pause before a question is asked again, and the longest.
@@ -33,10 +32,7 @@ pub(super) enum Question {
     /// Keys that the fold waits for.
     Keys,
     /// Rows of a committed batch.
-    Rows {
-        batch: u64,
-        stage: Stage,
-    },
+    Rows(Place),
     /// A row that is to be written again.
     Refresh {
         batch: u64,
@@ -155,7 +151,7 @@ impl<F: Fold> Engine<F> {
         match question {
             Question::Owner => self.owner_written(partition),
             Question::FirstRow => self.first_row_written(partition),
-            Question::Rows { batch, stage } => self.acknowledge(partition, batch, stage),
+            Question::Rows(place) => self.acknowledge(partition, place),
             Question::CheckpointChunk { bucket } => self.chunk_written(partition, bucket),
             Question::CheckpointHeader { bucket } => self.header_written(partition, bucket),
             Question::ProgressWrite => self.progress_written(partition),
@@ -188,7 +184,7 @@ impl<F: Fold> Engine<F> {
             }
             Question::Owner
             | Question::FirstRow
-            | Question::Rows { .. }
+            | Question::Rows(_)
             | Question::CheckpointChunk { .. }
             | Question::CheckpointHeader { .. }
             | Question::ProgressWrite => {}

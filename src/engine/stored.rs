@@ -8,14 +8,11 @@ use crate::{
     mutant::{self, Mutant},
     processor::{Checkpoint, Fold, Refreshed},
     store::{Query, Row, Select, WriteBatch},
-    table::{
-        Stage,
-        progress::{ProgressRow, progress_write},
-    },
+    table::progress::{ProgressRow, progress_write},
     task::{
         Part, Task,
         opening::Start,
-        owed::{REFRESHED, Released},
+        owed::{Place, REFRESHED, Released},
     },
 };
 
@@ -70,17 +67,16 @@ impl<F: Fold> Engine<F> {
         }
     }
 
-    pub(super) fn acknowledge(&mut self, partition: PartitionId, batch: u64, stage: Stage) {
+    pub(super) fn acknowledge(&mut self, partition: PartitionId, place: Place) {
         if let Some(task) = self.tasks.get_mut(&partition) {
-            let released = task.acknowledge(batch, stage);
+            let released = task.acknowledge(place);
             self.release(partition, released);
         }
     }
 
     fn release(&mut self, partition: PartitionId, released: Released) {
-        for (batch, write) in released.writes {
-            let stage = write.table.stage;
-            self.write(partition, Question::Rows { batch, stage }, write);
+        for (place, write) in released.writes {
+            self.write(partition, Question::Rows(place), write);
         }
         for (batch, refresh) in released.refreshes {
             let select = Select::Keys(vec![refresh.clustering.clone()]);
@@ -100,9 +96,9 @@ impl<F: Fold> Engine<F> {
         match F::refreshed(refresh, row) {
             Refreshed::Write(statement) => {
                 let write = WriteBatch::new(refresh.table, refresh.partition.clone(), vec![statement]);
-                self.write(partition, Question::Rows { batch, stage: REFRESHED }, write);
+                self.write(partition, Question::Rows(Place::in_order(batch, REFRESHED)), write);
             }
-            Refreshed::Skip => self.acknowledge(partition, batch, REFRESHED),
+            Refreshed::Skip => self.acknowledge(partition, Place::in_order(batch, REFRESHED)),
             Refreshed::Restore => self.restore("a row is not what the log says"),
         }
     }

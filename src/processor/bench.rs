@@ -29,7 +29,7 @@ pub struct Bench<F> {
     /// Rows that were written since the store was last brought up to date, by batch.
     unwritten: Vec<(u64, Vec<RowWrite>)>,
     pub reads: Vec<Query>,
-    output: Output,
+    pub output: Output,
     batch: u64,
     setup: Setup,
 }
@@ -42,6 +42,7 @@ pub fn setup(partitions: u32, partition: PartitionId) -> Setup {
         generation: 1,
         retention: Retention::default(),
         state_bytes_max: usize::MAX,
+        large_group: usize::MAX,
     }
 }
 
@@ -132,6 +133,15 @@ impl<F: Fold> Bench<F> {
             }
         }
         self.unwritten.retain(|(_, rows)| !rows.is_empty());
+    }
+
+    /// Writes some of the owed rows.
+    pub fn store_rows(&mut self, which: impl Fn(&RowWrite) -> bool) {
+        for (_, rows) in &mut self.unwritten {
+            for RowWrite { table, partition, statement, .. } in rows.extract_if(.., |row| which(row)) {
+                self.store.apply(0, WriteBatch::new(table, partition, vec![statement]));
+            }
+        }
     }
 
     /// Commits, and writes and acknowledges all rows.

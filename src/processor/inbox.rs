@@ -195,6 +195,9 @@ impl Inbox {
     ) -> Step {
         let mut writer = output.publishing().then(InboxWriter::new);
         let mut touched = BTreeSet::new();
+        if placed.iter().map(Vec::len).sum::<usize>() > self.setup.large_group {
+            output.late.extend(placed.iter().flatten().map(|recipient| recipient.recipient.into()));
+        }
         let arrival = Arrival { record, inbox_s: self.setup.retention.inbox_s };
         for (Delivery { posted, .. }, placed) in deliveries.iter().zip(placed) {
             let message = Message::new(posted);
@@ -205,7 +208,8 @@ impl Inbox {
                     continue;
                 }
                 touched.insert(*number);
-                let Numbered { seq, new } = bucket.add(*number, &arrival, &message, recipient, output);
+                let added = bucket.add(*number, &arrival, &message, recipient, output);
+                let Some(Numbered { seq, new }) = added else { continue };
                 self.held_back_bytes += new;
                 if mutant::is(Mutant::OriginBeforeTheRest) {
                     bucket.row.origin = output.origin();

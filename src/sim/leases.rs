@@ -272,6 +272,7 @@ impl Pod {
             parameters: Parameters::VERSION_1,
             retention: Retention::default(),
             state_bytes_max: STATE_BYTES_MAX,
+            large_group: usize::MAX,
             session_timeout_ms: Settings::default().session_ms as i64,
             pace: Pace::default(),
         };

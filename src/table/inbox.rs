@@ -8,7 +8,9 @@
 //! * `inbox_windows`: the recipient's first number in a window; a page finds its windows by it. Written
 //!   second and once, kept a week longer than entries.
 //! * `inbox_heads`: the last number of each recipient, and, static, the bucket's origin and present window.
-//!   Overwritten in place, last: timestamp base + offset; what a batch changed in a bucket is one mutation.
+//!   Overwritten in place, last: timestamp base + offset; what a batch changed in a bucket is one mutation,
+//!   but for heads that need not wait for a large group and are there before the bucket's origin says so:
+//!   each says itself what it includes.
 //! * Writer of all three: the owner of the bucket's `deliveries` partition. Readers: the fold (heads, a
 //!   bucket at a time), `/v1/sync`.
 
@@ -82,6 +84,8 @@ const HEAD_CELLS: &[Column] = &[
     column("foreign_count", Kind::BigInt),
     // The window of the latest entry.
     column("latest_window", Kind::BigInt),
+    // The timestamp of the record that brought it, base + offset; may be beyond the bucket's origin.
+    column("latest_us", Kind::BigInt),
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +116,7 @@ pub struct HeadRow {
     pub latest_seq: i64,
     pub foreign_count: i64,
     pub window: i64,
+    pub timestamp_us: i64,
 }
 
 impl<'a> EntryRow<'a> {
@@ -187,7 +192,8 @@ impl BucketRow {
 impl HeadRow {
     #[must_use]
     pub fn to_cells(&self) -> Box<[Value]> {
-        [Value::BigInt(self.latest_seq), Value::BigInt(self.foreign_count), Value::BigInt(self.window)].into()
+        let Self { latest_seq, foreign_count, window, timestamp_us } = *self;
+        [latest_seq, foreign_count, window, timestamp_us].map(Value::BigInt).into()
     }
 
     /// Reads a head's cells.
@@ -197,6 +203,7 @@ impl HeadRow {
             latest_seq: cells.big_int(0)?,
             foreign_count: cells.big_int(1)?,
             window: cells.big_int(2)?,
+            timestamp_us: cells.big_int(3)?,
         })
     }
 }

@@ -146,7 +146,7 @@ proptest! {
         prop_assert_eq!(ConversationHead::from_cells(&head.to_cells()), Ok(head));
         let bucket = BucketRow { origin: a, generation, window: b, entries: c, window_since_ms: d };
         prop_assert_eq!(BucketRow::from_cells(&bucket.to_cells()), Ok(bucket));
-        let head = HeadRow { latest_seq: a, foreign_count: b, window: c };
+        let head = HeadRow { latest_seq: a, foreign_count: b, window: c, timestamp_us: a };
         prop_assert_eq!(HeadRow::from_cells(&head.to_cells()), Ok(head));
         let cursor = CursorRow { position: a, at_ms: b, origin: c, generation };
         prop_assert_eq!(CursorRow::from_cells(&cursor.to_cells()), Ok(cursor));

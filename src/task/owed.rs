@@ -7,6 +7,10 @@
 //! origin covers a whole database partition, and it must not be there before what it covers. Batches are
 //! settled one after the other.
 //!
+//! Rows of a large group may be late: what else a batch writes, and what later ones do, overtakes them, stage
+//! by stage behind what is not late of all earlier batches. Whose rows are late is known row by row, and who
+//! waits for one is late too; so is every origin, which must not be there before what it covers.
+//!
 //! The store sets the pace: what is committed while some batches are on their way is gathered, and goes out
 //! as one. More at a time would be readable later, not sooner: heads would wait in the store's queue behind
 //! the entries of everything committed since.
@@ -19,6 +23,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
+use smol_str::SmolStr;
 
 use super::Part;
 use crate::{
@@ -57,26 +62,56 @@ struct Gathered {
     as_of_ms: Option<i64>,
     rows: Vec<RowWrite>,
     row_bytes: usize,
+    late: Late,
     refreshes: Vec<Refresh>,
     checkpoints: Vec<(u32, Checkpoint)>,
 }
+
+/// First clustering values of rows that others may overtake.
+type Late = HashSet<SmolStr, FixedState>;
 
 #[derive(Debug)]
 struct Owed {
     position: Offset,
     as_of_ms: Option<i64>,
+    in_order: Lane,
+    /// Where the rows of some may be late: those of all others.
+    overtaking: Option<Lane>,
+    /// Whose rows are in `in_order` then.
+    late: Late,
+    refreshes: VecDeque<Refresh>,
+    checkpoints: Vec<(u32, Checkpoint)>,
+}
+
+/// Rows of a batch that go out stage by stage.
+#[derive(Debug)]
+struct Lane {
     /// By stage: what has not gone out yet.
     waiting: [Vec<WriteBatch>; STAGES],
     /// By stage: how many writes are not acknowledged, those that wait included.
     unacknowledged: [usize; STAGES],
-    refreshes: VecDeque<Refresh>,
-    checkpoints: Vec<(u32, Checkpoint)>,
+}
+
+/// Where a write belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub batch: u64,
+    stage: Stage,
+    overtaking: bool,
+}
+
+impl Place {
+    /// Of a batch's rows that go out in order.
+    #[must_use]
+    pub fn in_order(batch: u64, stage: Stage) -> Self {
+        Self { batch, stage, overtaking: false }
+    }
 }
 
 /// What may be done now that the store has acknowledged something.
 #[derive(Debug, Default)]
 pub struct Released {
-    pub writes: Vec<(u64, WriteBatch)>,
+    pub writes: Vec<(Place, WriteBatch)>,
     /// Rows of a batch to be read and written again, each key once: all rows below are in the store.
     pub refreshes: Vec<(u64, Refresh)>,
     pub checkpoints: Vec<(u32, Checkpoint)>,
@@ -108,10 +143,15 @@ impl Ledger {
         released
     }
 
-    /// The store acknowledged one of a batch's writes of this stage.
-    pub fn acknowledge(&mut self, batch: u64, stage: Stage) -> Released {
-        if let Some(owed) = self.batches.get_mut(&batch) {
-            let count = &mut owed.unacknowledged[stage as usize];
+    /// The store acknowledged a write.
+    pub fn acknowledge(&mut self, place: Place) -> Released {
+        let Place { batch, stage, overtaking } = place;
+        let lane = self.batches.get_mut(&batch).and_then(|owed| match overtaking {
+            false => Some(&mut owed.in_order),
+            true => owed.overtaking.as_mut(),
+        });
+        if let Some(lane) = lane {
+            let count = &mut lane.unacknowledged[stage as usize];
             *count = count.saturating_sub(1);
         }
         self.release()
@@ -131,33 +171,40 @@ impl Ledger {
     fn release(&mut self) -> Released {
         let mut released = Released::default();
         self.settle(&mut released);
-        while self.batches.len() < UNDER_WAY_MAX
+        while self.batches.values().filter(|owed| owed.is_under_way()).count() < UNDER_WAY_MAX
             && let Some(next) = self.gathered.pop_front()
         {
             self.waiting_bytes -= next.row_bytes;
-            let (batch, owed) = (next.batch, Owed::new(next));
-            self.waiting_bytes += owed.waiting.iter().flatten().map(WriteBatch::size_bytes).sum::<usize>();
+            let (batch, owed) = (next.batch, Owed::new(next, &self.batches));
+            self.waiting_bytes += owed.lanes().map(Lane::waiting_bytes).sum::<usize>();
             self.batches.insert(batch, owed);
             self.settle(&mut released);
         }
-        let mut highest = STAGES;
-        for (batch, owed) in &mut self.batches {
-            let unfinished = owed.unacknowledged.iter().position(|count| *count > 0);
-            highest = highest.min(unfinished.unwrap_or(STAGES));
+        // The highest stage that may go out, of what overtakes and of what doesn't.
+        let (mut overtaking_max, mut in_order_max) = (STAGES, STAGES);
+        for (batch, Owed { in_order, overtaking, .. }) in &mut self.batches {
+            let is_split = overtaking.is_some();
+            if let Some(lane) = overtaking {
+                overtaking_max = overtaking_max.min(lane.unfinished());
+                self.waiting_bytes -= lane.send(overtaking_max, *batch, true, &mut released);
+                // No origin may precede the heads that it covers.
+                let heads = if lane.unfinished() < STAGES { LAST - 1 } else { STAGES };
+                in_order_max = in_order_max.min(lane.unfinished()).min(heads);
+            }
+            let unfinished = in_order.unfinished();
+            in_order_max = in_order_max.min(unfinished);
             if mutant::is(Mutant::HeadsBeforeEarlierEntries) {
-                highest = unfinished.unwrap_or(STAGES);
+                in_order_max = unfinished;
             }
             if mutant::is(Mutant::HeadsWithTheirEntries) {
-                highest = STAGES;
+                in_order_max = STAGES;
             }
-            for waiting in owed.waiting.iter_mut().take(highest + 1) {
-                for write in waiting.drain(..) {
-                    self.waiting_bytes -= write.size_bytes();
-                    released.writes.push((*batch, write));
-                }
+            self.waiting_bytes -= in_order.send(in_order_max, *batch, false, &mut released);
+            if unfinished == LAST && !mutant::is(Mutant::HeadsOfSeveralBatches) {
+                in_order_max = in_order_max.min(LAST - 1);
             }
-            if unfinished == Some(LAST) && !mutant::is(Mutant::HeadsOfSeveralBatches) {
-                highest = highest.min(LAST - 1);
+            if !is_split {
+                overtaking_max = overtaking_max.min(unfinished);
             }
         }
         released
@@ -168,13 +215,13 @@ impl Ledger {
     fn settle(&mut self, released: &mut Released) {
         while let Some(mut first) = self.batches.first_entry() {
             let early = mutant::is(Mutant::RefreshBeforeEarlierRows) && !first.get().refreshes.is_empty();
-            if first.get().unacknowledged.iter().any(|count| *count > 0) && !early {
+            if first.get().lanes().any(|lane| lane.unfinished() < STAGES) && !early {
                 break;
             }
             let batch = *first.key();
             let round = next_round(&mut first.get_mut().refreshes);
             if !round.is_empty() {
-                first.get_mut().unacknowledged[REFRESHED as usize] += round.len();
+                first.get_mut().in_order.unacknowledged[REFRESHED as usize] += round.len();
                 released.refreshes.extend(round.into_iter().map(|refresh| (batch, refresh)));
                 break;
             }
@@ -188,8 +235,8 @@ impl Ledger {
 impl Gathered {
     fn new(batch: u64, part: Part) -> Self {
         let Part { position, as_of_ms, checkpoints, output, .. } = part;
-        let Output { rows, row_bytes, refreshes, .. } = output;
-        Self { batch, position, as_of_ms, rows, row_bytes, refreshes, checkpoints }
+        let Output { rows, row_bytes, late, refreshes, .. } = output;
+        Self { batch, position, as_of_ms, rows, row_bytes, late, refreshes, checkpoints }
     }
 
     /// Together they are bounded as one partition's share of a transaction is, for the same reason.
@@ -205,21 +252,78 @@ impl Gathered {
         self.as_of_ms = next.as_of_ms.or(self.as_of_ms);
         self.rows.extend(next.rows);
         self.row_bytes += next.row_bytes;
+        self.late.extend(next.late);
         self.refreshes.extend(next.refreshes);
         self.checkpoints.extend(next.checkpoints);
     }
 }
 
 impl Owed {
-    fn new(gathered: Gathered) -> Self {
-        let Gathered { position, as_of_ms, rows, refreshes, checkpoints, .. } = gathered;
+    /// `before`: the batches that are on their way already.
+    fn new(gathered: Gathered, before: &BTreeMap<u64, Self>) -> Self {
+        let Gathered { position, as_of_ms, rows, mut late, refreshes, checkpoints, .. } = gathered;
+        let (mut in_order, mut overtaking) = (rows, None);
+        if !late.is_empty() || before.values().any(|owed| owed.overtaking.is_some()) {
+            let mut others = Vec::new();
+            for row in std::mem::take(&mut in_order) {
+                // The static cells of a database partition cover all of it.
+                let is_late = match row.statement.clustering.first() {
+                    None => !mutant::is(Mutant::OriginOvertakes),
+                    Some(Value::Text(first)) if late.contains(first) => true,
+                    Some(Value::Text(first)) if !mutant::is(Mutant::LateOnesOvertaken) => {
+                        let waits = before.values().any(|owed| owed.late.contains(first));
+                        waits && late.insert(first.clone())
+                    }
+                    Some(_) => false,
+                };
+                if is_late { &mut in_order } else { &mut others }.push(row);
+            }
+            overtaking = Some(Lane::new(others));
+        }
+        let mut in_order = Lane::new(in_order);
+        if overtaking.is_some() {
+            in_order.waiting.iter_mut().flatten().for_each(|write| write.is_late = true);
+        }
+        Self { position, as_of_ms, in_order, overtaking, late, refreshes: refreshes.into(), checkpoints }
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        [&self.in_order].into_iter().chain(&self.overtaking)
+    }
+
+    /// Whether others have to wait for it: not for what is late.
+    fn is_under_way(&self) -> bool {
+        self.overtaking.as_ref().is_none_or(|lane| lane.unfinished() < STAGES)
+    }
+}
+
+impl Lane {
+    fn new(rows: Vec<RowWrite>) -> Self {
         let mut waiting: [Vec<WriteBatch>; STAGES] = Default::default();
         for write in database_batches(rows) {
             waiting[write.table.stage as usize].push(write);
         }
         let unacknowledged = [0, 1, 2].map(|stage: usize| waiting[stage].len());
-        let refreshes = refreshes.into();
-        Self { position, as_of_ms, waiting, unacknowledged, refreshes, checkpoints }
+        Self { waiting, unacknowledged }
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.waiting.iter().flatten().map(WriteBatch::size_bytes).sum()
+    }
+
+    /// The lowest stage that is not acknowledged; beyond all of them where it is done.
+    fn unfinished(&self) -> usize {
+        self.unacknowledged.iter().position(|count| *count > 0).unwrap_or(STAGES)
+    }
+
+    /// Sends the stages up to `highest`; their bytes.
+    fn send(&mut self, highest: usize, batch: u64, overtaking: bool, released: &mut Released) -> usize {
+        let mut bytes = 0;
+        for write in self.waiting.iter_mut().take(highest + 1).flat_map(|writes| writes.drain(..)) {
+            bytes += write.size_bytes();
+            released.writes.push((Place { batch, stage: write.table.stage, overtaking }, write));
+        }
+        bytes
     }
 }
 

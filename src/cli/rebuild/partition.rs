@@ -22,7 +22,7 @@ use crate::{
         Reading, Task,
         checkpoint::Checkpoints,
         opening::Start,
-        owed::{REFRESHED, Released},
+        owed::{Place, REFRESHED, Released},
     },
 };
 
@@ -130,15 +130,14 @@ impl<F: Fold> Replay<F> {
         let mut released = self.task.owe(number, part);
         while !released.writes.is_empty() || !released.refreshes.is_empty() {
             let Released { writes, refreshes, .. } = mem::take(&mut released);
-            let mut acknowledged: Vec<_> =
-                writes.iter().map(|(batch, write)| (*batch, write.table.stage)).collect();
+            let mut acknowledged: Vec<_> = writes.iter().map(|(place, _)| *place).collect();
             self.write_all(writes.into_iter().map(|(_, write)| write).collect()).await?;
             for (batch, refresh) in refreshes {
                 self.refresh(&refresh).await?;
-                acknowledged.push((batch, REFRESHED));
+                acknowledged.push(Place::in_order(batch, REFRESHED));
             }
-            for (batch, stage) in acknowledged {
-                let further = self.task.acknowledge(batch, stage);
+            for place in acknowledged {
+                let further = self.task.acknowledge(place);
                 released.writes.extend(further.writes);
                 released.refreshes.extend(further.refreshes);
             }

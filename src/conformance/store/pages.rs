@@ -27,7 +27,7 @@ fn statics(origin: i64) -> (BucketRow, Statement) {
 }
 
 fn head(recipient: &str, latest_seq: i64) -> Statement {
-    let row = HeadRow { latest_seq, foreign_count: 1, window: 2 };
+    let row = HeadRow { latest_seq, foreign_count: 1, window: 2, timestamp_us: 3 };
     let change = Change::Upsert(row.to_cells());
     Statement { clustering: [Value::text(recipient)].into(), change, timestamp_us: latest_seq, ttl_s: None }
 }

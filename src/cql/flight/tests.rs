@@ -28,6 +28,17 @@ fn what_somebody_waits_for_passes_what_nobody_waits_for() {
 }
 
 #[test]
+fn what_is_late_is_passed_and_has_a_bound_of_its_own() {
+    let flight = flight(100, 1 << 30, 64 * 1024);
+    let late: Vec<_> = (0..8).map(|_| takes_off(&flight, Load::Late(64 * 1024)).unwrap()).collect();
+    assert!(takes_off(&flight, Load::Late(1)).is_none());
+    let _write = takes_off(&flight, Load::Write(64 * 1024)).unwrap();
+    let _background = takes_off(&flight, Load::Background(64 * 1024)).unwrap();
+    drop(late);
+    assert!(takes_off(&flight, Load::Late(1)).is_some());
+}
+
+#[test]
 fn small_writes_of_the_background_fly_together() {
     let flight = flight(100, 1 << 20, 64 * 1024);
     let small: Vec<_> = (0..64).map(|_| takes_off(&flight, Load::Background(300)).unwrap()).collect();

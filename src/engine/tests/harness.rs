@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     effect::{Output, Refresh},
     engine::{Command, Engine, EngineConfig, Now, Pace, Sequential},
-    limits::STATE_BYTES_MAX,
+    limits::{LARGE_GROUP_RECIPIENTS, STATE_BYTES_MAX},
     log::{
         Bounds, Chunk, Committed, LogCommand, LogEvent, Offset, OutRecord, RecordRef, TopicDescription,
         Transaction, TransactionOutcome, TransactionStep,
@@ -150,6 +150,7 @@ impl Stage {
             parameters: Parameters::VERSION_1,
             retention: Retention::default(),
             state_bytes_max: STATE_BYTES_MAX,
+            large_group: LARGE_GROUP_RECIPIENTS,
             session_timeout_ms: 10_000,
             pace: Pace { checkpoint_round_ms: 10, progress_ms: 10, ..Pace::default() },
         };

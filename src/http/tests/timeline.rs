@@ -131,7 +131,7 @@ async fn a_store_that_cannot_be_read_is_told_and_may_be_asked_again() {
 async fn a_hole_is_an_error_of_its_own_and_so_are_rows_of_another_hand() {
     let server = server().await;
     let bucket = server.topology.bucket(ProcessorKind::Inbox, b"bob");
-    let head = HeadRow { latest_seq: 3, foreign_count: 3, window: 1 };
+    let head = HeadRow { latest_seq: 3, foreign_count: 3, window: 1, timestamp_us: 7 };
     let (partition, key) = (inbox::bucket_partition(bucket), [Value::text("bob")].into());
     put(&server, &HEADS, partition, key, Change::Upsert(head.to_cells()));
     let bounds = server.client().get("/v1/sync/bob").await.expect("all of it was let go");

@@ -96,7 +96,7 @@ impl World {
     fn inbox_head(&self, member: &str, latest_seq: i64, window: i64) {
         let foreign_count =
             *self.foreign.lock().unwrap_or_else(PoisonError::into_inner).get(member).unwrap_or(&0);
-        let row = HeadRow { latest_seq, foreign_count, window };
+        let row = HeadRow { latest_seq, foreign_count, window, timestamp_us: 0 };
         let partition = inbox::bucket_partition(self.bucket(member));
         self.write(&HEADS, partition, [Value::text(member)].into(), Change::Upsert(row.to_cells()));
     }

@@ -69,7 +69,8 @@ impl Bucket {
     }
 
     /// Numbers a message for a recipient: an entry, and the first of its recipient in a window also says
-    /// where that window begins.
+    /// where that window begins. `None` where the recipient's head includes the record: it was there before
+    /// the bucket's origin said so. Its entry has its place in the window all the same.
     pub fn add(
         &mut self,
         number: u32,
@@ -77,7 +78,7 @@ impl Bucket {
         message: &Message<'_>,
         recipient: &str,
         output: &mut Output,
-    ) -> Numbered {
+    ) -> Option<Numbered> {
         let time_ms = arrival.record.time_ms;
         self.roll(time_ms);
         let (recipient, head) = match self.heads.entry_ref(recipient) {
@@ -88,6 +89,11 @@ impl Bucket {
                 (head.key().clone(), head.into_mut())
             }
         };
+        let includes = output.timestamp_us() <= head.row.timestamp_us && head.changed_at.is_none();
+        if includes && !mutant::is(Mutant::HeadTimestampIgnored) {
+            self.row.entries += 1;
+            return None;
+        }
         let mut new = 0;
         if head.changed_at.replace(arrival.record.offset).is_none() {
             self.changed.push(recipient.clone());
@@ -96,7 +102,7 @@ impl Bucket {
         head.row.latest_seq += 1;
         let foreign = *message.sender != *recipient || mutant::is(Mutant::OwnCountedAsForeign);
         head.row.foreign_count += i64::from(foreign);
-        let HeadRow { latest_seq: seq, foreign_count, window: former } = head.row;
+        let HeadRow { latest_seq: seq, foreign_count, window: former, .. } = head.row;
         head.row.window = self.row.window;
         self.row.entries += 1;
         let window = self.row.window;
@@ -121,7 +127,7 @@ impl Bucket {
                 Lifetime { time_ms, ttl_s },
             );
         }
-        Numbered { seq, new }
+        Some(Numbered { seq, new })
     }
 
     fn entries_partition(&mut self, number: u32) -> Arc<[Value]> {
@@ -159,6 +165,7 @@ impl Bucket {
         for recipient in changed {
             let Some(head) = self.heads.get_mut(&recipient) else { continue };
             let Some(offset) = head.changed_at.take() else { continue };
+            head.row.timestamp_us = output.timestamp_us_of(offset);
             let change = Change::Upsert(head.row.to_cells());
             let key = [Value::Text(recipient)].into();
             output.change_at(offset, &HEADS, Arc::clone(&partition), key, change);

@@ -8,6 +8,7 @@ use crate::{
         Stage,
         inbox::{EntryRow, HeadRow, entries_query, heads_query, windows_query},
     },
+    topology::Topology,
 };
 
 fn bench() -> Bench<Inbox> {
@@ -100,6 +101,32 @@ fn a_bucket_skips_what_lies_below_its_origin() {
     assert_eq!(bench.fold_at(0), Step::Filtered);
     bench.settle();
     assert_eq!(head(&bench, "bob").latest_seq, 2);
+}
+
+#[test]
+fn a_head_that_is_beyond_its_buckets_origin_counts_what_it_includes() {
+    let one_bucket = Topology::uniform(1, 1);
+    let mut bench = Bench::<Inbox>::new(Setup { topology: one_bucket.into(), large_group: 2, ..setup(1, 0) });
+    bench.send(&deliveries(&[1], &["ann", "bob", "cid"]));
+    bench.send(&deliveries(&[2, 3], &["dan"]));
+    bench.fold.close(&mut bench.output);
+    let mut late: Vec<_> = bench.output.late.iter().cloned().collect();
+    late.sort();
+    assert_eq!(late, ["ann", "bob", "cid"]);
+    bench.commit();
+    // dan's rows overtake those of the group, and the bucket's origin; then somebody else takes over.
+    bench.store_rows(|row| row.statement.clustering.first() == Some(&Value::text("dan")));
+    assert_eq!(head(&bench, "dan").latest_seq, 2);
+    bench.take_over(0);
+    bench.send(&deliveries(&[4], &["dan", "bob"]));
+    bench.settle();
+    assert_eq!(entries(&bench, "dan", 1), [(1, 2), (2, 3), (3, 4)]);
+    assert_eq!(entries(&bench, "bob", 1), [(1, 1), (2, 4)]);
+    assert_eq!(
+        bench.fold.buckets.get_mut(&0, 0).expect("loaded").row.entries,
+        7,
+        "dan's too have their place"
+    );
 }
 
 #[test]

@@ -233,6 +233,7 @@ fn config(plan: &Plan, kind: ProcessorKind, pod: PodId, life: u32) -> EngineConf
         },
         retention: Retention::default(),
         state_bytes_max: plan.state_bytes_max,
+        large_group: plan.large_group,
         session_timeout_ms: Settings::default().session_ms as i64,
         pace: plan.pace,
     }

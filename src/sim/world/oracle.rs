@@ -187,18 +187,26 @@ impl Oracle {
         Ok(conversation.and_then(|conversation| conversation.memberships.get(&origin)))
     }
 
-    /// The last numbers of all users in a bucket as of a position; `Err` while it is not known yet.
-    pub fn heads_as_of(&self, bucket: u32, origin: Offset) -> Result<BTreeMap<String, i64>, NotYet> {
+    /// The last numbers of all users in a bucket as of a position, or of that of their own head where this is
+    /// beyond; `Err` while it is not known yet.
+    pub fn heads_as_of(
+        &self,
+        bucket: u32,
+        origin: Offset,
+        heads: &BTreeMap<String, (i64, Offset)>,
+    ) -> Result<BTreeMap<String, i64>, NotYet> {
         let partition = bucket % self.topology.partitions(ProcessorKind::Inbox.input());
         let inboxes = &self.inboxes[partition as usize];
-        if inboxes.account.position < origin {
+        let of_heads = heads.values().map(|(_, origin)| *origin);
+        if inboxes.account.position < of_heads.max().unwrap_or_default().max(origin) {
             return Err(NotYet);
         }
-        let heads =
-            inboxes.by_user.iter().filter(|(_, inbox)| inbox.bucket == bucket).map(|(user, inbox)| {
-                (user.clone(), inbox.entries.partition_point(|entry| entry.offset < origin) as i64)
-            });
-        Ok(heads.filter(|(_, latest)| *latest > 0).collect())
+        let due = inboxes.by_user.iter().filter(|(_, inbox)| inbox.bucket == bucket).map(|(user, inbox)| {
+            let of_head = heads.get(user).map_or(0, |(_, origin)| *origin);
+            let includes = |offset| offset < origin.max(of_head);
+            (user.clone(), inbox.entries.partition_point(|entry| includes(entry.offset)) as i64)
+        });
+        Ok(due.filter(|(_, latest)| *latest > 0).collect())
     }
 
     /// Messages, entries and advances of cursors.

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use crate::{
     engine::Pace,
-    limits::STATE_BYTES_MAX,
+    limits::{LARGE_GROUP_RECIPIENTS, STATE_BYTES_MAX},
     record::beacon::Parameters,
     sim::{Fault, Settings, coverage::calls::CallKind, step::Aim},
     topology::Topology,
@@ -97,6 +97,8 @@ pub struct Plan {
     pub longer_lease_ms: i64,
     /// What an engine of the timeline keeps in memory; little, so that keys leave it and are read again.
     pub state_bytes_max: usize,
+    /// Recipients of one record above which others overtake them.
+    pub large_group: usize,
     pub stable_names: bool,
     /// How long a transaction may stay open before the broker aborts it.
     pub transaction_ms: u64,
@@ -157,6 +159,12 @@ impl Plan {
             store_ms: 8,
             longer_lease_ms: 0,
             state_bytes_max: if random.bool() { random.usize(0..20_000) } else { STATE_BYTES_MAX },
+            // Every second run has large groups; drawn from nothing, so that the rest stays as it was.
+            large_group: if seed.is_multiple_of(2) {
+                1 + (seed / 2 % 6) as usize
+            } else {
+                LARGE_GROUP_RECIPIENTS
+            },
             stable_names: random.bool(),
             transaction_ms: Settings::default().transaction_ms,
             rebalance_ms: Settings::default().rebalance_ms,

@@ -123,6 +123,7 @@ impl Prefix<'_> {
             generation: metadata.generation,
             retention: Retention::default(),
             state_bytes_max: usize::MAX,
+            large_group: usize::MAX,
         };
         let mut fold = F::new(setup, metadata.start, None).map_err(|error| error.0)?;
         fold.begin_batch(1);

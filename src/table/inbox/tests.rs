@@ -24,7 +24,7 @@ fn a_bucket_and_a_head_read_as_they_were_written() {
     let bucket = BucketRow { origin: 5, generation: 1, window: 2, entries: 49_999, window_since_ms: 7 };
     assert_eq!(bucket.to_cells().len(), BUCKET_CELLS.len());
     assert_eq!(BucketRow::from_cells(&bucket.to_cells()), Ok(bucket));
-    let head = HeadRow { latest_seq: 41, foreign_count: 40, window: 2 };
+    let head = HeadRow { latest_seq: 41, foreign_count: 40, window: 2, timestamp_us: 77 };
     assert_eq!(head.to_cells().len(), HEAD_CELLS.len());
     assert_eq!(HeadRow::from_cells(&head.to_cells()), Ok(head));
 }

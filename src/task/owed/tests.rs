@@ -4,7 +4,7 @@ use crate::{
     store::Change,
     table::{
         Table,
-        inbox::{HEADS, INBOX, WINDOWS},
+        inbox::{HEADS, INBOX, WINDOWS, window_partition},
         presence::PRESENCE,
     },
     task::Counts,
@@ -24,7 +24,7 @@ fn part(position: Offset, tables: &[&'static Table]) -> Part {
 }
 
 fn names(released: &Released) -> Vec<(u64, &'static str)> {
-    released.writes.iter().map(|(batch, write)| (*batch, write.table.name)).collect()
+    released.writes.iter().map(|(place, write)| (place.batch, write.table.name)).collect()
 }
 
 #[test]
@@ -33,10 +33,10 @@ fn heads_go_out_after_the_entries_and_windows_of_their_batch() {
     let released = ledger.owe(1, part(10, &[&HEADS, &WINDOWS, &INBOX]));
     assert_eq!(names(&released), [(1, "inbox")]);
     assert!(ledger.waiting_bytes() > 0);
-    assert_eq!(names(&ledger.acknowledge(1, Stage::First)), [(1, "inbox_windows")]);
-    assert_eq!(names(&ledger.acknowledge(1, Stage::Second)), [(1, "inbox_heads")]);
+    assert_eq!(names(&ledger.acknowledge(Place::in_order(1, Stage::First))), [(1, "inbox_windows")]);
+    assert_eq!(names(&ledger.acknowledge(Place::in_order(1, Stage::Second))), [(1, "inbox_heads")]);
     assert_eq!(ledger.waiting_bytes(), 0);
-    let settled = ledger.acknowledge(1, Stage::Last).settled;
+    let settled = ledger.acknowledge(Place::in_order(1, Stage::Last)).settled;
     assert_eq!((settled[0].batch, settled[0].position, ledger.is_empty()), (1, 10, true));
 }
 
@@ -46,11 +46,11 @@ fn heads_wait_for_the_entries_of_earlier_batches_too() {
     ledger.owe(1, part(10, &[&INBOX, &HEADS]));
     let released = ledger.owe(2, part(20, &[&INBOX, &HEADS]));
     assert_eq!(names(&released), [(2, "inbox")], "entries don't wait");
-    assert!(names(&ledger.acknowledge(2, Stage::First)).is_empty());
-    assert_eq!(names(&ledger.acknowledge(1, Stage::First)), [(1, "inbox_heads")]);
-    let released = ledger.acknowledge(1, Stage::Last);
+    assert!(names(&ledger.acknowledge(Place::in_order(2, Stage::First))).is_empty());
+    assert_eq!(names(&ledger.acknowledge(Place::in_order(1, Stage::First))), [(1, "inbox_heads")]);
+    let released = ledger.acknowledge(Place::in_order(1, Stage::Last));
     assert_eq!((names(&released), released.settled.len()), (vec![(2, "inbox_heads")], 1));
-    assert_eq!(ledger.acknowledge(2, Stage::Last).settled.len(), 1);
+    assert_eq!(ledger.acknowledge(Place::in_order(2, Stage::Last)).settled.len(), 1);
 }
 
 #[test]
@@ -59,8 +59,122 @@ fn heads_of_a_batch_wait_for_those_of_earlier_ones_so_that_no_origin_precedes_wh
     assert_eq!(names(&ledger.owe(1, part(10, &[&HEADS]))), [(1, "inbox_heads")]);
     let released = ledger.owe(2, part(20, &[&INBOX, &HEADS]));
     assert_eq!(names(&released), [(2, "inbox")]);
-    assert!(names(&ledger.acknowledge(2, Stage::First)).is_empty(), "the first heads may be lost yet");
-    assert_eq!(names(&ledger.acknowledge(1, Stage::Last)), [(2, "inbox_heads")]);
+    assert!(
+        names(&ledger.acknowledge(Place::in_order(2, Stage::First))).is_empty(),
+        "the first heads may be lost yet"
+    );
+    assert_eq!(names(&ledger.acknowledge(Place::in_order(1, Stage::Last))), [(2, "inbox_heads")]);
+}
+
+/// A batch of inboxes: an entry and the head of each recipient, and the static cells; whose rows are late.
+fn entries(position: Offset, recipients: &[&str], late: &[&str]) -> Part {
+    let mut part = part(position, &[]);
+    let bucket: Arc<[Value]> = [Value::Int(0)].into();
+    for recipient in recipients {
+        let cells = |table: &Table| Change::Upsert(vec![Value::Null; table.cells.len()].into());
+        let entry = [Value::text(recipient), Value::BigInt(position)].into();
+        part.output.change_at(position - 1, &INBOX, window_partition(0, 1), entry, cells(&INBOX));
+        let head = [Value::text(recipient)].into();
+        part.output.change_at(position - 1, &HEADS, Arc::clone(&bucket), head, cells(&HEADS));
+    }
+    let statics = Change::Statics(vec![Value::Null; HEADS.statics.len()].into());
+    part.output.change_at(position - 1, &HEADS, bucket, Box::default(), statics);
+    part.output.late.extend(late.iter().map(SmolStr::new));
+    part
+}
+
+/// What goes out: the batch, whether it overtakes, the table and whose rows; the static cells are "-".
+fn sent(released: &Released) -> Vec<String> {
+    let of = |statement: &Statement| match statement.clustering.first() {
+        Some(Value::Text(recipient)) => recipient.to_string(),
+        _ => "-".to_owned(),
+    };
+    let line = |(place, write): &(Place, WriteBatch)| {
+        let rows: Vec<_> = write.statements.iter().map(of).collect();
+        assert_eq!(write.is_late, !place.overtaking, "whatever is split is late or overtakes");
+        let overtaking = if place.overtaking { "overtaking " } else { "" };
+        format!("{} {overtaking}{} {}", place.batch, write.table.name, rows.join(" "))
+    };
+    released.writes.iter().map(line).collect()
+}
+
+fn overtaking(batch: u64, stage: Stage) -> Place {
+    Place { overtaking: true, ..Place::in_order(batch, stage) }
+}
+
+#[test]
+fn what_is_late_is_overtaken_by_all_but_those_who_wait_for_it() {
+    let mut ledger = Ledger::default();
+    let released = ledger.owe(1, entries(10, &["ann", "bob", "cid"], &["ann", "bob"]));
+    assert_eq!(sent(&released), ["1 overtaking inbox cid", "1 inbox ann bob"]);
+    let released = ledger.acknowledge(overtaking(1, Stage::First));
+    assert_eq!(sent(&released), ["1 overtaking inbox_heads cid"], "its origin is late");
+    let released = ledger.owe(2, entries(20, &["bob", "cid", "dan"], &[]));
+    assert_eq!(sent(&released), ["2 overtaking inbox cid dan", "2 inbox bob"]);
+    let released = ledger.acknowledge(overtaking(2, Stage::First));
+    assert_eq!(sent(&released), ["2 overtaking inbox_heads cid dan"], "heads of several wait for no origin");
+    assert!(sent(&ledger.acknowledge(overtaking(2, Stage::Last))).is_empty());
+    assert!(sent(&ledger.acknowledge(overtaking(1, Stage::Last))).is_empty());
+    assert!(
+        sent(&ledger.acknowledge(Place::in_order(2, Stage::First))).is_empty(),
+        "bob has an earlier entry"
+    );
+    let released = ledger.acknowledge(Place::in_order(1, Stage::First));
+    assert_eq!(sent(&released), ["1 inbox_heads ann bob -"]);
+    let released = ledger.acknowledge(Place::in_order(1, Stage::Last));
+    assert_eq!((sent(&released), released.settled.len()), (vec!["2 inbox_heads bob -".to_owned()], 1));
+    assert_eq!(ledger.acknowledge(Place::in_order(2, Stage::Last)).settled.len(), 1);
+    assert!(ledger.is_empty());
+    assert_eq!(ledger.waiting_bytes(), 0);
+}
+
+#[test]
+fn who_waited_for_what_was_late_is_not_overtaken_by_its_own() {
+    let mut ledger = Ledger::default();
+    ledger.owe(1, entries(10, &["ann", "bob"], &["ann", "bob"]));
+    ledger.owe(2, entries(20, &["bob"], &[]));
+    ledger.acknowledge(Place::in_order(1, Stage::First));
+    ledger.acknowledge(Place::in_order(1, Stage::Last));
+    // The large group is settled; bob's second entry is not there yet.
+    let released = ledger.owe(3, entries(30, &["bob", "cid"], &[]));
+    assert_eq!(sent(&released), ["3 overtaking inbox cid", "3 inbox bob"]);
+}
+
+#[test]
+fn no_origin_is_there_before_heads_that_overtook_it() {
+    let mut ledger = Ledger::default();
+    ledger.owe(1, entries(10, &["ann", "cid"], &["ann"]));
+    ledger.acknowledge(Place::in_order(1, Stage::First));
+    assert_eq!(sent(&ledger.acknowledge(overtaking(1, Stage::First))), ["1 overtaking inbox_heads cid"]);
+    let released = ledger.acknowledge(overtaking(1, Stage::Last));
+    assert_eq!(sent(&released), ["1 inbox_heads ann -"]);
+}
+
+#[test]
+fn what_overtakes_waits_for_earlier_entries_that_are_not_late() {
+    let mut ledger = Ledger::default();
+    assert_eq!(ledger.owe(1, entries(10, &["cid"], &[])).writes.len(), 1);
+    let released = ledger.owe(2, entries(20, &["ann", "cid"], &["ann"]));
+    assert_eq!(sent(&released), ["2 overtaking inbox cid", "2 inbox ann"]);
+    assert!(sent(&ledger.acknowledge(overtaking(2, Stage::First))).is_empty(), "its first entry is missing");
+    let released = ledger.acknowledge(Place::in_order(1, Stage::First));
+    let heads: Vec<_> = released.writes.iter().map(|(place, write)| (*place, write.table.name)).collect();
+    let (first, second) = (Place::in_order(1, Stage::Last), overtaking(2, Stage::Last));
+    assert_eq!(heads, [(first, "inbox_heads"), (second, "inbox_heads")]);
+}
+
+#[test]
+fn what_overtakes_goes_out_however_many_batches_are_late() {
+    let mut ledger = Ledger::default();
+    for batch in 1..=5 {
+        let released = ledger.owe(batch, entries(batch as Offset * 10, &["ann"], &["ann"]));
+        assert_eq!(released.writes.len(), 1, "late batches don't count");
+    }
+    for batch in 6..=7 {
+        let released = ledger.owe(batch, entries(batch as Offset * 10, &["cid"], &[]));
+        assert_eq!(sent(&released), [format!("{batch} overtaking inbox cid")]);
+    }
+    assert!(ledger.owe(8, entries(80, &["dan"], &[])).writes.is_empty(), "two are under way");
 }
 
 #[test]
@@ -68,8 +182,11 @@ fn rows_of_the_first_stage_wait_for_nothing() {
     let mut ledger = Ledger::default();
     ledger.owe(1, part(10, &[&PRESENCE]));
     assert_eq!(names(&ledger.owe(2, part(20, &[&PRESENCE]))), [(2, "presence")]);
-    assert!(ledger.acknowledge(2, Stage::First).settled.is_empty(), "batches are settled in order");
-    assert_eq!(ledger.acknowledge(1, Stage::First).settled.len(), 2);
+    assert!(
+        ledger.acknowledge(Place::in_order(2, Stage::First)).settled.is_empty(),
+        "batches are settled in order"
+    );
+    assert_eq!(ledger.acknowledge(Place::in_order(1, Stage::First)).settled.len(), 2);
 }
 
 #[test]
@@ -80,16 +197,20 @@ fn what_is_committed_while_two_batches_are_on_their_way_goes_out_as_one() {
     assert!(names(&ledger.owe(3, part(30, &[&INBOX, &HEADS]))).is_empty(), "the store has enough to do");
     assert!(names(&ledger.owe(4, part(40, &[&INBOX, &WINDOWS]))).is_empty());
     assert!(ledger.waiting_bytes() > 0);
-    ledger.acknowledge(1, Stage::First);
-    ledger.acknowledge(2, Stage::First);
-    let released = ledger.acknowledge(1, Stage::Last);
+    ledger.acknowledge(Place::in_order(1, Stage::First));
+    ledger.acknowledge(Place::in_order(2, Stage::First));
+    let released = ledger.acknowledge(Place::in_order(1, Stage::Last));
     assert_eq!(names(&released), [(2, "inbox_heads"), (4, "inbox")]);
     assert_eq!(released.writes[1].1.statements.len(), 2, "their entries share a write");
-    assert_eq!(ledger.acknowledge(2, Stage::Last).settled[0].position, 20, "not those that were gathered");
-    assert_eq!(names(&ledger.acknowledge(4, Stage::First)), [(4, "inbox_windows")]);
-    assert_eq!(names(&ledger.acknowledge(4, Stage::Second)), [(4, "inbox_heads")]);
+    assert_eq!(
+        ledger.acknowledge(Place::in_order(2, Stage::Last)).settled[0].position,
+        20,
+        "not those that were gathered"
+    );
+    assert_eq!(names(&ledger.acknowledge(Place::in_order(4, Stage::First))), [(4, "inbox_windows")]);
+    assert_eq!(names(&ledger.acknowledge(Place::in_order(4, Stage::Second))), [(4, "inbox_heads")]);
     assert_eq!(ledger.waiting_bytes(), 0);
-    let settled = ledger.acknowledge(4, Stage::Last).settled;
+    let settled = ledger.acknowledge(Place::in_order(4, Stage::Last)).settled;
     assert_eq!((settled[0].batch, settled[0].position, ledger.is_empty()), (4, 40, true));
 }
 
@@ -103,11 +224,15 @@ fn what_is_gathered_is_owed_and_bounded_as_a_part_is() {
         large.output.row_bytes = PART_OUTPUT_BYTES_MAX / 2;
         ledger.owe(batch, large);
     }
-    assert_eq!(names(&ledger.acknowledge(1, Stage::First)), [(4, "inbox")], "two are as much as fits");
-    assert_eq!(names(&ledger.acknowledge(2, Stage::First)), [(5, "inbox")]);
-    assert_eq!(ledger.acknowledge(4, Stage::First).settled.len(), 1);
+    assert_eq!(
+        names(&ledger.acknowledge(Place::in_order(1, Stage::First))),
+        [(4, "inbox")],
+        "two are as much as fits"
+    );
+    assert_eq!(names(&ledger.acknowledge(Place::in_order(2, Stage::First))), [(5, "inbox")]);
+    assert_eq!(ledger.acknowledge(Place::in_order(4, Stage::First)).settled.len(), 1);
     assert!(!ledger.is_empty());
-    assert_eq!(ledger.acknowledge(5, Stage::First).settled.len(), 1);
+    assert_eq!(ledger.acknowledge(Place::in_order(5, Stage::First)).settled.len(), 1);
     assert!(ledger.is_empty());
 }
 

@@ -26,7 +26,15 @@ pub fn setup(partitions: u32, buckets: u32) -> Setup {
     let topology = Arc::new(Topology::uniform(partitions, buckets));
     let retention = Retention::default();
     let (partition, generation, state_bytes_max) = (0, 1, 0);
-    Setup { topology, group: GROUP.into(), partition, generation, retention, state_bytes_max }
+    Setup {
+        topology,
+        group: GROUP.into(),
+        partition,
+        generation,
+        retention,
+        state_bytes_max,
+        large_group: usize::MAX,
+    }
 }
 
 /// A record of the input.

@@ -99,6 +99,7 @@ fn fields(plan: &Plan) -> Vec<(&'static str, String)> {
         ("unfolded_bytes_max", plan.pace.unfolded_bytes_max.to_string()),
         ("transaction_bytes_max", plan.pace.transaction_bytes_max.to_string()),
         ("state_bytes_max", plan.state_bytes_max.to_string()),
+        ("large_group", plan.large_group.to_string()),
         ("stable_names", plan.stable_names.to_string()),
         ("transaction_ms", plan.transaction_ms.to_string()),
         ("rebalance_ms", plan.rebalance_ms.to_string()),
@@ -132,6 +133,7 @@ fn plan_of(fields: &BTreeMap<&str, &str>) -> Result<Plan, String> {
     plan.pace.unfolded_bytes_max = get(fields, "unfolded_bytes_max")?;
     plan.pace.transaction_bytes_max = get(fields, "transaction_bytes_max")?;
     plan.state_bytes_max = get(fields, "state_bytes_max")?;
+    plan.large_group = get(fields, "large_group")?;
     plan.stable_names = get(fields, "stable_names")?;
     plan.transaction_ms = get(fields, "transaction_ms")?;
     plan.rebalance_ms = get(fields, "rebalance_ms")?;

@@ -41,7 +41,7 @@ pub struct Stored {
 /// Rows of presence of one bucket, in their order: user, session, cells.
 type People = Vec<(String, String, Vec<Value>)>;
 /// The origin of a bucket, and the heads of its users.
-type Heads = (Offset, BTreeMap<String, i64>);
+type Heads = (Offset, BTreeMap<String, (i64, Offset)>);
 
 impl Stored {
     #[must_use]
@@ -90,11 +90,19 @@ impl Stored {
             return Ok(());
         }
         let mut rows = network.store().rows_of(network.now_ms(), &HEADS, &key).peekable();
-        let Some(statics) = rows.next_if(|row| row.clustering.is_empty()) else { return Ok(()) };
-        let row = BucketRow::from_cells(&statics.to_cells()).map_err(|error| error.to_string())?;
+        if rows.peek().is_none() {
+            return Ok(());
+        }
+        // The first heads may be there before the bucket's own row.
+        let statics = rows.next_if(|row| row.clustering.is_empty()).map(|row| row.to_cells());
+        let row = statics.map_or(Ok(BucketRow::default()), |cells| BucketRow::from_cells(&cells));
+        let row = row.map_err(|error| error.to_string())?;
+        let partition = bucket % self.topology.partitions(ProcessorKind::Inbox.input());
+        let claim = progress(network, ProcessorKind::Inbox, partition).ok_or("heads without a claim")?;
+        let base_us = claim.base_us;
         let head = |row: LiveRow<'_>| {
-            let head = HeadRow::from_cells(&row.to_cells()).map_err(|error| error.to_string())?.latest_seq;
-            Ok((row.key_text(0).to_owned(), head))
+            let head = HeadRow::from_cells(&row.to_cells()).map_err(|error| error.to_string())?;
+            Ok((row.key_text(0).to_owned(), (head.latest_seq, head.timestamp_us - base_us + 1)))
         };
         let heads = rows.map(head).collect::<Result<_, String>>()?;
         self.fresh.push((bucket, (row.origin, heads)));
@@ -110,9 +118,9 @@ impl Stored {
         }
         let mut ahead = Vec::new();
         for (bucket, (origin, heads)) in std::mem::take(&mut self.fresh) {
-            match oracle.heads_as_of(bucket, origin) {
+            match oracle.heads_as_of(bucket, origin, &heads) {
                 Err(NotYet) => ahead.push((bucket, (origin, heads))),
-                Ok(due) if due == heads => {}
+                Ok(due) if due.iter().eq(heads.iter().map(|(user, (latest, _))| (user, latest))) => {}
                 Ok(due) => {
                     return Err(format!(
                         "bucket {bucket} of inboxes: as of {origin} its heads are {heads:?}, due is {due:?}"

@@ -25,14 +25,15 @@ pub type Rows = BTreeMap<(Vec<Value>, Vec<Value>), Vec<Value>>;
 const GENERATION: i32 = 1;
 const DAY_MS: i64 = 86_400_000;
 
-/// The tables with a cell each that is not looked at: the hash of what was sent is the product's own affair.
+/// The tables with a cell each that is not looked at: the hash of what was sent is the product's own affair,
+/// and the timestamp of a head is looked at with those of all rows.
 const TABLES: [(&Table, Option<usize>); 7] = [
     (&PRESENCE, None),
     (&CONVERSATIONS, Some(1)),
     (&MESSAGES, Some(7)),
     (&INBOX, None),
     (&WINDOWS, None),
-    (&HEADS, None),
+    (&HEADS, Some(3)),
     (&CURSORS, None),
 ];
 
@@ -202,7 +203,8 @@ impl Oracle {
             }
             for (user, inbox) in &part.by_user {
                 let Some(last) = inbox.entries.last() else { continue };
-                let cells = vec![big(inbox.entries.len() as i64), big(last.foreign), big(last.window)];
+                let cells =
+                    vec![big(inbox.entries.len() as i64), big(last.foreign), big(last.window), Value::Null];
                 rows.push(((vec![Value::Int(inbox.bucket as i32)], vec![text(user)]), cells));
             }
         }
