@@ -91,8 +91,8 @@ impl World {
         &self.deployment.workers[self.worker].address
     }
 
-    /// Sends at the standard pace for as long as `goes_on` says so, told how many there were; the milliseconds
-    /// until each was readable whose sending was after `from`.
+    /// Sends at the standard pace for as long as `goes_on` says so, which is told how many there were; the
+    /// milliseconds until each was readable whose sending was after `from`.
     fn measure(&mut self, from: Duration, goes_on: impl Fn(u64) -> bool) -> Result<Vec<f64>> {
         let looking = Looking::start(self.address())?;
         let begun = Instant::now();

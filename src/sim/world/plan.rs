@@ -125,13 +125,22 @@ pub struct Plan {
     pub meddles: bool,
 }
 
+fn topology(random: &mut Rng) -> Arc<Topology> {
+    let partitions = *random.choice(&[1, 2, 3, 4, 4, 8, 16]).unwrap_or(&1);
+    Arc::new(Topology::uniform(partitions, partitions * random.u32(1..=3)))
+}
+
+/// Few recipients are many in every second run.
+fn large_group(seed: u64) -> usize {
+    if seed.is_multiple_of(2) { 1 + (seed / 2 % 6) as usize } else { LARGE_GROUP_RECIPIENTS }
+}
+
 impl Plan {
     /// Draws a plan.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed);
-        let partitions = *random.choice(&[1, 2, 3, 4, 4, 8, 16]).unwrap_or(&1);
-        let buckets = partitions * random.u32(1..=3);
+        let topology = topology(&mut random);
         let disasters = Disaster::ALL.into_iter().filter(|_| some(&mut random, 50)).collect();
         let rates = Fault::ALL
             .into_iter()
@@ -142,7 +151,7 @@ impl Plan {
         let mut plan = Self {
             seed,
             delays: seed,
-            topology: Arc::new(Topology::uniform(partitions, buckets)),
+            topology,
             machines: random.usize(1..=5),
             users: *random.choice(&[1, 5, 5, 30, 100]).unwrap_or(&1),
             beat_ms: random.u64(1_000..4_000),
@@ -159,12 +168,7 @@ impl Plan {
             store_ms: 8,
             longer_lease_ms: 0,
             state_bytes_max: if random.bool() { random.usize(0..20_000) } else { STATE_BYTES_MAX },
-            // Every second run has large groups; drawn from nothing, so that the rest stays as it was.
-            large_group: if seed.is_multiple_of(2) {
-                1 + (seed / 2 % 6) as usize
-            } else {
-                LARGE_GROUP_RECIPIENTS
-            },
+            large_group: large_group(seed),
             stable_names: random.bool(),
             transaction_ms: Settings::default().transaction_ms,
             rebalance_ms: Settings::default().rebalance_ms,
