@@ -55,6 +55,17 @@ pub enum TailEvent {
 }
 
 impl Tail {
+    /// The next record that is there already.
+    pub fn try_next(&mut self) -> Option<Result<TailRecord, LogError>> {
+        loop {
+            match self.events.try_recv().ok()? {
+                Ok(TailEvent::Record(record)) => return Some(Ok(record)),
+                Ok(TailEvent::End(..)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
     /// The next record; `None` when the reading has ended.
     pub async fn next(&mut self) -> Option<Result<TailRecord, LogError>> {
         loop {

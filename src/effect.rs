@@ -49,15 +49,20 @@ pub struct Lifetime {
     pub ttl_s: u32,
 }
 
+/// First clustering values of rows that belong to one each.
+pub type Recipients = HashSet<SmolStr, FixedState>;
+
 /// Collects the effects of records, one record after the other.
 #[derive(Debug, Default)]
 pub struct Output {
     pub rows: Vec<RowWrite>,
     pub refreshes: Vec<Refresh>,
     pub records: Vec<OutRecord>,
-    /// The first clustering value of rows that may come later than those of others, all that there are of
-    /// them: so many that others would wait for them for long.
-    pub late: HashSet<SmolStr, FixedState>,
+    /// Recipients of messages to so many that others would wait long for all of these: their rows may come
+    /// later than those of others.
+    pub large: Recipients,
+    /// Those whose rows may not come before the static cells of their database partition.
+    pub bound: Recipients,
     /// Of the keys and values of `records`.
     pub arena: Arena,
     /// Bytes of `rows` and of `records`.

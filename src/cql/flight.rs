@@ -11,6 +11,8 @@ const UNIT_BYTES: usize = 1024;
 /// Bytes of late writes: enough to keep a database busy, and few enough that what overtakes them has its turn
 /// soon.
 const LATE_BYTES: u32 = 512 * 1024;
+/// What a late write counts for at least, so that small ones leave room for other requests.
+const LATE_WRITE_BYTES_MIN: usize = 8 * 1024;
 
 /// A request larger than a whole bound flies alone.
 pub(super) struct Flight {
@@ -43,7 +45,7 @@ impl Flight {
             requests: Semaphore::new(config.in_flight_requests_max as usize),
             bytes: Bound::new(config.in_flight_bytes_max),
             background: Bound::new(config.background_bytes_max),
-            late: Bound::new(LATE_BYTES),
+            late: Bound::new(LATE_BYTES.min(config.in_flight_bytes_max / 4)),
         }
     }
 
@@ -54,7 +56,7 @@ impl Flight {
         let (of_its_kind, bytes) = match load {
             Load::Read => (self.late.acquire(0).await?, 0),
             Load::Write(bytes) => (self.late.acquire(0).await?, bytes),
-            Load::Late(bytes) => (self.late.acquire(bytes).await?, bytes),
+            Load::Late(bytes) => (self.late.acquire(bytes.max(LATE_WRITE_BYTES_MIN)).await?, bytes),
             Load::Background(bytes) => (self.background.acquire(bytes).await?, bytes),
         };
         let bytes = self.bytes.acquire(bytes).await?;

@@ -12,7 +12,7 @@ use crate::{
     task::{
         Part, Task,
         opening::Start,
-        owed::{Place, REFRESHED, Released},
+        owed::{Place, Released},
     },
 };
 
@@ -96,9 +96,9 @@ impl<F: Fold> Engine<F> {
         match F::refreshed(refresh, row) {
             Refreshed::Write(statement) => {
                 let write = WriteBatch::new(refresh.table, refresh.partition.clone(), vec![statement]);
-                self.write(partition, Question::Rows(Place::in_order(batch, REFRESHED)), write);
+                self.write(partition, Question::Rows(Place::refreshed(batch)), write);
             }
-            Refreshed::Skip => self.acknowledge(partition, Place::in_order(batch, REFRESHED)),
+            Refreshed::Skip => self.acknowledge(partition, Place::refreshed(batch)),
             Refreshed::Restore => self.restore("a row is not what the log says"),
         }
     }

@@ -1,8 +1,8 @@
 //! The fold of inboxes: deliveries become numbered entries, one per recipient and message.
 //!
 //! The unit of state is a bucket of recipients: its heads, its present window and its origin are read
-//! together, written together, and cover each other. A delivery is numbered in the buckets that do not
-//! include it yet.
+//! together, written together, and cover each other; but for heads that overtake a large group, each of which
+//! says itself what it includes. A delivery is numbered where it is not included yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +43,8 @@ pub struct Inbox {
     changed: BTreeSet<u32>,
     held_back_bytes: usize,
     batch: u64,
+    /// The last batch whose rows are all in the store.
+    acknowledged: u64,
 }
 
 /// One recipient of a delivery, placed.
@@ -64,6 +66,7 @@ impl Fold for Inbox {
             changed: BTreeSet::new(),
             held_back_bytes: 0,
             batch: 0,
+            acknowledged: 0,
         })
     }
 
@@ -94,7 +97,7 @@ impl Fold for Inbox {
     fn close(&mut self, output: &mut Output) {
         for number in std::mem::take(&mut self.changed) {
             if let Some(bucket) = self.buckets.get_mut(&number, self.batch) {
-                bucket.write(number, self.setup.generation, output);
+                bucket.write(number, self.setup.generation, self.batch, output);
                 let size_bytes = bucket.size_bytes();
                 self.buckets.resize(&number, size_bytes);
             }
@@ -151,6 +154,7 @@ impl Fold for Inbox {
     }
 
     fn acknowledged(&mut self, batch: u64) {
+        self.acknowledged = batch;
         self.buckets.acknowledged(batch);
     }
 
@@ -195,12 +199,10 @@ impl Inbox {
     ) -> Step {
         let mut writer = output.publishing().then(InboxWriter::new);
         let mut touched = BTreeSet::new();
-        if placed.iter().map(Vec::len).sum::<usize>() > self.setup.large_group {
-            output.late.extend(placed.iter().flatten().map(|recipient| recipient.recipient.into()));
-        }
         let arrival = Arrival { record, inbox_s: self.setup.retention.inbox_s };
         for (Delivery { posted, .. }, placed) in deliveries.iter().zip(placed) {
             let message = Message::new(posted);
+            let is_large = placed.len() > self.setup.large_group;
             let mut first = true;
             for Placed { bucket: number, recipient } in placed {
                 let Some(bucket) = self.buckets.get_mut(number, self.batch) else { continue };
@@ -210,6 +212,11 @@ impl Inbox {
                 touched.insert(*number);
                 let added = bucket.add(*number, &arrival, &message, recipient, output);
                 let Some(Numbered { seq, new }) = added else { continue };
+                if is_large {
+                    output.large.insert((*recipient).into());
+                } else if bucket.is_unclaimed(self.acknowledged) {
+                    output.bound.insert((*recipient).into());
+                }
                 self.held_back_bytes += new;
                 if mutant::is(Mutant::OriginBeforeTheRest) {
                     bucket.row.origin = output.origin();

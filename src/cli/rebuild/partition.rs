@@ -22,7 +22,7 @@ use crate::{
         Reading, Task,
         checkpoint::Checkpoints,
         opening::Start,
-        owed::{Place, REFRESHED, Released},
+        owed::{Place, Released},
     },
 };
 
@@ -134,7 +134,7 @@ impl<F: Fold> Replay<F> {
             self.write_all(writes.into_iter().map(|(_, write)| write).collect()).await?;
             for (batch, refresh) in refreshes {
                 self.refresh(&refresh).await?;
-                acknowledged.push(Place::in_order(batch, REFRESHED));
+                acknowledged.push(Place::refreshed(batch));
             }
             for place in acknowledged {
                 let further = self.task.acknowledge(place);

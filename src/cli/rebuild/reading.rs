@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, future::try_join_all};
+use futures_util::future::try_join_all;
 use indicatif::ProgressBar;
 use tokio::time::timeout;
 
@@ -35,7 +35,7 @@ pub(super) async fn read_all<F: Fold>(
         })?;
         taken.push(first.ok_or_else(|| CliError::unavailable("the log ended the reading"))??);
         while taken.len() < PORTION_RECORDS
-            && let Some(record) = tail.next().now_or_never().flatten()
+            && let Some(record) = tail.try_next()
         {
             taken.push(record?);
         }

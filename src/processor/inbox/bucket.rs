@@ -26,11 +26,12 @@ use crate::{
 const WINDOW_EXTRA_S: u32 = (WINDOW_MS_MAX / 1_000) as u32;
 /// Bytes that a head takes in memory beside its recipient, whose text is counted too, and in a write.
 const HEAD_BYTES: usize = 128;
-const HEAD_WRITE_BYTES: usize = 48;
+const HEAD_WRITE_BYTES: usize = 56;
 
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     pub row: BucketRow,
+    claim: Claim,
     /// Looked up only, never iterated.
     heads: HashMap<SmolStr, Head, FixedState>,
     heads_bytes: usize,
@@ -38,6 +39,16 @@ pub(super) struct Bucket {
     changed: Vec<SmolStr>,
     /// The database partition of the present window's entries, which all of them name.
     window: Option<(i64, Arc<[Value]>)>,
+}
+
+/// Whether the bucket's row is in the store, and of this generation.
+#[derive(Debug, Clone, Copy, Default)]
+enum Claim {
+    #[default]
+    Missing,
+    /// With the rows of this batch.
+    Owed(u64),
+    Stored,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,10 +65,19 @@ pub(super) struct Numbered {
 }
 
 impl Bucket {
-    /// A bucket as it was read.
-    pub fn new(row: BucketRow, heads: impl IntoIterator<Item = (SmolStr, HeadRow)>) -> Self {
-        let mut bucket = Self { row, ..Self::default() };
+    /// A bucket as it was read, for a log of this generation.
+    pub fn new(row: BucketRow, heads: impl IntoIterator<Item = (SmolStr, HeadRow)>, generation: i32) -> Self {
+        let mut bucket = Self { row, claim: Claim::Stored, ..Self::default() };
+        if row.generation != generation {
+            // A position of another generation is none in this log: what the rows say is final.
+            (bucket.row.origin, bucket.claim) = (0, Claim::Missing);
+        }
         for (recipient, row) in heads {
+            if row.window > bucket.row.window && matches!(bucket.claim, Claim::Missing) {
+                // It overtook a row that is not to come any more. Who has entries in a window has none in an
+                // earlier one after that, so that the next begins now.
+                (bucket.row.window, bucket.row.entries) = (row.window, WINDOW_ENTRIES_MAX);
+            }
             bucket.heads_bytes += recipient.len() + HEAD_BYTES;
             bucket.heads.insert(recipient, Head { row, changed_at: None });
         }
@@ -85,11 +105,12 @@ impl Bucket {
             EntryRef::Occupied(head) => (head.key().clone(), head.into_mut()),
             EntryRef::Vacant(head) => {
                 self.heads_bytes += recipient.len() + HEAD_BYTES;
-                let head = head.insert_entry(Head::default());
+                let row = HeadRow { timestamp_us: i64::MIN, ..HeadRow::default() };
+                let head = head.insert_entry(Head { row, changed_at: None });
                 (head.key().clone(), head.into_mut())
             }
         };
-        let includes = output.timestamp_us() <= head.row.timestamp_us && head.changed_at.is_none();
+        let includes = output.timestamp_us() <= head.row.timestamp_us;
         if includes && !mutant::is(Mutant::HeadTimestampIgnored) {
             self.row.entries += 1;
             return None;
@@ -156,9 +177,22 @@ impl Bucket {
         }
     }
 
+    /// Whether heads may not be in the store before the bucket's row is, all of `acknowledged` being there:
+    /// where another generation ends can be told from heads of that only.
+    pub fn is_unclaimed(&self, acknowledged: u64) -> bool {
+        match self.claim {
+            Claim::Missing => true,
+            Claim::Owed(batch) => batch > acknowledged,
+            Claim::Stored => false,
+        }
+    }
+
     /// Writes what the batch has changed: every head once, with the record that changed it last, and the
     /// bucket itself.
-    pub fn write(&mut self, number: u32, generation: i32, output: &mut Output) {
+    pub fn write(&mut self, number: u32, generation: i32, batch: u64, output: &mut Output) {
+        if let Claim::Missing = self.claim {
+            self.claim = Claim::Owed(batch);
+        }
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
         let partition = bucket_partition(number);

@@ -46,11 +46,7 @@ impl Fetch {
                 if mutant::is(Mutant::WindowBeginsAnew) {
                     row.entries = 0;
                 }
-                if row.generation != generation {
-                    // A position of another generation is none in this log: what the rows say is final.
-                    row.origin = 0;
-                }
-                return Ok(Some(Bucket::new(row, std::mem::take(&mut self.heads))));
+                return Ok(Some(Bucket::new(row, std::mem::take(&mut self.heads), generation)));
             }
         }
         Ok(None)

@@ -6,7 +6,7 @@ use crate::{
     record::posted::DeliveriesWriter,
     table::{
         Stage,
-        inbox::{EntryRow, HeadRow, entries_query, heads_query, windows_query},
+        inbox::{BucketRow, EntryRow, HeadRow, entries_query, heads_query, windows_query},
     },
     topology::Topology,
 };
@@ -103,30 +103,54 @@ fn a_bucket_skips_what_lies_below_its_origin() {
     assert_eq!(head(&bench, "bob").latest_seq, 2);
 }
 
+fn recipients_of(set: &crate::effect::Recipients) -> Vec<&str> {
+    let mut names: Vec<_> = set.iter().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn one_bucket() -> Bench<Inbox> {
+    let topology = Topology::uniform(1, 1).into();
+    Bench::<Inbox>::new(Setup { topology, large_group: 2, ..setup(1, 0) })
+}
+
 #[test]
 fn a_head_that_is_beyond_its_buckets_origin_counts_what_it_includes() {
-    let one_bucket = Topology::uniform(1, 1);
-    let mut bench = Bench::<Inbox>::new(Setup { topology: one_bucket.into(), large_group: 2, ..setup(1, 0) });
-    bench.send(&deliveries(&[1], &["ann", "bob", "cid"]));
-    bench.send(&deliveries(&[2, 3], &["dan"]));
-    bench.fold.close(&mut bench.output);
-    let mut late: Vec<_> = bench.output.late.iter().cloned().collect();
-    late.sort();
-    assert_eq!(late, ["ann", "bob", "cid"]);
+    let mut bench = one_bucket();
+    bench.send(&deliveries(&[1], &["bob"]));
+    assert_eq!(recipients_of(&bench.output.bound), ["bob"], "the bucket has no row yet");
+    bench.settle();
+    bench.send(&deliveries(&[2], &["ann", "bob", "cid"]));
+    bench.send(&deliveries(&[3, 4], &["dan"]));
+    assert_eq!(recipients_of(&bench.output.large), ["ann", "bob", "cid"]);
+    assert!(bench.output.bound.is_empty());
     bench.commit();
     // dan's rows overtake those of the group, and the bucket's origin; then somebody else takes over.
     bench.store_rows(|row| row.statement.clustering.first() == Some(&Value::text("dan")));
     assert_eq!(head(&bench, "dan").latest_seq, 2);
     bench.take_over(0);
-    bench.send(&deliveries(&[4], &["dan", "bob"]));
+    bench.send(&deliveries(&[5], &["dan", "bob"]));
     bench.settle();
-    assert_eq!(entries(&bench, "dan", 1), [(1, 2), (2, 3), (3, 4)]);
-    assert_eq!(entries(&bench, "bob", 1), [(1, 1), (2, 4)]);
+    assert_eq!(entries(&bench, "dan", 1), [(1, 3), (2, 4), (3, 5)]);
+    assert_eq!(entries(&bench, "bob", 1), [(1, 1), (2, 2), (3, 5)]);
     assert_eq!(
         bench.fold.buckets.get_mut(&0, 0).expect("loaded").row.entries,
-        7,
+        8,
         "dan's too have their place"
     );
+}
+
+#[test]
+fn of_another_generation_the_windows_of_heads_count_that_are_beyond_their_buckets() {
+    let statics = BucketRow { generation: 1, window: 3, entries: 7, origin: 9, window_since_ms: 0 };
+    let heads = [("ann", 3), ("cid", 4)].map(|(user, window)| {
+        (user.into(), HeadRow { latest_seq: 1, foreign_count: 1, window, timestamp_us: 5 })
+    });
+    let same = Bucket::new(statics, heads.clone(), 1);
+    assert_eq!((same.row, same.is_unclaimed(0)), (statics, false), "the replay comes to window 4 again");
+    let other = Bucket::new(statics, heads, 2);
+    assert_eq!((other.row.window, other.row.entries, other.row.origin), (4, WINDOW_ENTRIES_MAX, 0));
+    assert!(other.is_unclaimed(u64::MAX));
 }
 
 #[test]
