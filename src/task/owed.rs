@@ -217,7 +217,8 @@ impl Ledger {
         let Gathered { batch, position, as_of_ms, rows, refreshes, checkpoints, .. } = next;
         let (lane, overtakes, refreshes) = (Lane::new(rows), late.is_some(), refreshes.into());
         self.waiting_bytes += lane.waiting_bytes();
-        if let Some(late) = late {
+        // Without late rows it still has to wait for those before it.
+        if let Some(late) = late.filter(|late| late.bytes() > 0) {
             self.waiting_bytes += late.bytes();
             // Not across a batch that waits for what was late before it, and that what follows waits for.
             let overtaken = |last: &Late| self.batches.range(last.last + 1..).all(|(_, owed)| owed.overtakes);

@@ -182,6 +182,19 @@ fn late_rows_are_not_gathered_across_a_batch_that_waits_for_some() {
 }
 
 #[test]
+fn batches_without_rows_are_settled_with_the_late_ones_before_them() {
+    let mut ledger = Ledger::default();
+    ledger.owe(1, entries(10, &["ann"], &["ann"]));
+    for batch in 2..=3 {
+        assert!(ledger.owe(batch, part(batch as Offset * 10, &[])).settled.is_empty());
+    }
+    ledger.acknowledge(late(1, Stage::First));
+    let settled = ledger.acknowledge(late(1, Stage::Last)).settled;
+    assert_eq!(settled.iter().map(|settled| settled.batch).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(ledger.is_empty());
+}
+
+#[test]
 fn no_origin_is_there_before_heads_that_overtook_it() {
     let mut ledger = Ledger::default();
     ledger.owe(1, entries(10, &["ann", "cid"], &["ann"]));
