@@ -13,7 +13,7 @@ use crate::{
     },
     table::{
         Value,
-        inbox::INBOX,
+        inbox::{HEADS, HeadRow, INBOX},
         message::MESSAGES,
         presence::PRESENCE,
         progress::{PROGRESS_ENTRY, ProgressRow, progress_query},
@@ -33,6 +33,13 @@ pub fn rows_are_stamped_rightly(plan: &Plan, network: &Network, oracle: &Oracle)
     }
     if let Some(row) = store.rows(now_ms, &INBOX).find(|row| !row.stamp.expires) {
         return Err(format!("inbox: {}", wrong(&row)));
+    }
+    for row in store.rows(now_ms, &HEADS).filter(|row| !row.clustering.is_empty()) {
+        // What a head says that it includes is what it was written for.
+        let head = HeadRow::from_cells(&row.to_cells()).map_err(|error| error.to_string())?;
+        if head.timestamp_us != row.stamp.written_us {
+            return Err(format!("inbox_heads: {}, it says {}", wrong(&row), head.timestamp_us));
+        }
     }
     let bases = bases(plan, network);
     for row in store.rows(now_ms, &PRESENCE) {
