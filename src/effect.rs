@@ -49,7 +49,7 @@ pub struct Lifetime {
     pub ttl_s: u32,
 }
 
-/// First clustering values of rows that belong to one each.
+/// Those whose rows belong together, by the rows' first clustering value.
 pub type Recipients = HashSet<SmolStr, FixedState>;
 
 /// Collects the effects of records, one record after the other.

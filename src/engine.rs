@@ -85,7 +85,7 @@ pub struct EngineConfig {
     pub retention: Retention,
     /// Bytes of state that a processor without checkpoints keeps in memory, shared by its partitions.
     pub state_bytes_max: usize,
-    /// Recipients of one record above which their rows may come later than those of others.
+    /// Recipients of one message in a partition above which their rows may come later than those of others.
     pub large_group: usize,
     /// The group's session timeout: a longer pause means that ownership must be proved again.
     pub session_timeout_ms: i64,

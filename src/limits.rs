@@ -79,7 +79,7 @@ pub const PART_ROWS_MAX: usize = 40_000;
 /// Bytes of state that an engine of a processor without checkpoints keeps in memory, shared by its
 /// partitions; above, keys that were not used for longest are read again at their next record.
 pub const STATE_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Recipients of one record above which their rows may be late: others overtake them.
+/// Recipients of one message in a partition above which their rows may be late: others overtake them.
 pub const LARGE_GROUP_RECIPIENTS: usize = 1_000;
 /// Bytes of rows that wait for the store, of one engine; above, polling pauses and readiness is false.
 pub const UNSTORED_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -52,7 +52,7 @@ pub struct Setup {
     pub retention: Retention,
     /// Bytes of state that a fold without checkpoints may keep in memory.
     pub state_bytes_max: usize,
-    /// Recipients of one record above which their rows may come later than those of others.
+    /// Recipients of one message in a partition above which their rows may come later than those of others.
     pub large_group: usize,
 }
 

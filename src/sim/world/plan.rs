@@ -97,7 +97,7 @@ pub struct Plan {
     pub longer_lease_ms: i64,
     /// What an engine of the timeline keeps in memory; little, so that keys leave it and are read again.
     pub state_bytes_max: usize,
-    /// Recipients of one record above which others overtake them.
+    /// Recipients of one message in a partition above which others overtake them.
     pub large_group: usize,
     pub stable_names: bool,
     /// How long a transaction may stay open before the broker aborts it.
