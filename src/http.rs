@@ -5,10 +5,8 @@
 //! [`status::Status`].
 
 use std::{
-    future::IntoFuture,
-    io,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
@@ -21,7 +19,7 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::sync::watch;
 
 use crate::{
     client::{StoreClient, TopicClient},
@@ -38,6 +36,7 @@ pub mod positions;
 pub mod presence;
 mod query;
 pub mod records;
+pub mod server;
 pub mod sse;
 pub mod status;
 pub mod timeline;
@@ -47,8 +46,6 @@ use status::Status;
 
 /// Bytes of a request's body.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// How long requests may go on after a shutdown began.
-const DRAIN_WITHIN: Duration = Duration::from_secs(3);
 
 /// What the requests are answered from.
 #[derive(Clone)]
@@ -124,28 +121,12 @@ pub fn router(app: App) -> Router {
         .route("/version", get(observe::version))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(guard::read_body))
         .layer(middleware::from_fn(guard::refuse_encoding))
         .layer(middleware::from_fn_with_state(app.clone(), guard::check_token))
         .layer(middleware::from_fn(count))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(app)
-}
-
-/// Serves until `shutdown` turns true, then ends what is open within a few seconds.
-pub async fn serve(listener: TcpListener, app: App) -> io::Result<()> {
-    let mut shutdown = app.shutdown.clone();
-    let mut drain = shutdown.clone();
-    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
-        // A sender that is gone means the same: nobody is left to say it.
-        let _ = shutdown.wait_for(|down| *down).await;
-    });
-    tokio::select! {
-        result = serving.into_future() => result,
-        () = async {
-            let _ = drain.wait_for(|down| *down).await;
-            tokio::time::sleep(DRAIN_WITHIN).await;
-        } => Ok(()),
-    }
 }
 
 /// Milliseconds since 1970 by this machine's clock; compared with `as_of`, never used to decide about

@@ -73,8 +73,8 @@ impl Serving {
         let mut terminate =
             terminate.map_err(|error| CliError::internal(format!("cannot wait for signals: {error}")))?;
         let serve = async {
-            let served = http::serve(self.listener, self.app).await;
-            served.map_err(|error| CliError::internal(format!("HTTP on {}: {error}", self.address)))
+            http::server::serve(self.listener, self.app).await;
+            Ok(())
         };
         let both = async { tokio::try_join!(serve, connect::work(self.work)).map(|((), ())| ()) };
         tokio::pin!(both);

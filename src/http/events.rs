@@ -17,7 +17,7 @@ use std::{
 
 use axum::{
     body::Bytes,
-    extract::{RawQuery, State, rejection::BytesRejection},
+    extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
     response::Response,
 };
@@ -89,9 +89,8 @@ pub(super) async fn get(
 pub(super) async fn post(
     State(app): State<App>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Bytes,
 ) -> Result<Response, ApiError> {
-    let body = body?;
     let listen = if body.trim_ascii().is_empty() { RawListen::default() } else { query::json_body(&body)? };
     open(&app, listen, &headers).await
 }

@@ -1,14 +1,16 @@
-//! What every request must be: with a token set, all but `/livez` carry it; no body is compressed.
+//! What every request must be: with a token set, all but `/livez` carry it; no body is compressed, too large or
+//! late.
 
 use axum::{
-    extract::{Request, State},
+    body::{Body, Bytes},
+    extract::{FromRequest, Request, State},
     http::{StatusCode, header},
     middleware::Next,
     response::Response,
 };
 use secrecy::ExposeSecret;
 
-use super::{App, error::ApiError};
+use super::{App, error::ApiError, server::REQUEST_WITHIN};
 
 /// Lets a request pass that carries the token, if there is one.
 pub(super) async fn check_token(
@@ -44,6 +46,20 @@ pub(super) async fn refuse_encoding(request: Request, next: Next) -> Result<Resp
         "unsupported_encoding",
         "a body is taken as it is: send it without Content-Encoding",
     ))
+}
+
+/// Lets a request pass whose body is here as a whole.
+pub(super) async fn read_body(request: Request, next: Next) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
+    match tokio::time::timeout(REQUEST_WITHIN, body).await {
+        Ok(body) => Ok(next.run(Request::from_parts(parts, Body::from(body?))).await),
+        Err(_) => Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            format!("the body did not arrive within {} seconds; send it again", REQUEST_WITHIN.as_secs()),
+        )),
+    }
 }
 
 /// Compares in a time that depends on the lengths only, so that a token cannot be guessed byte by byte.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json,
     body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{self, MethodRouter},
@@ -63,11 +63,9 @@ pub struct Refused {
 
 /// Takes records into `topic`.
 pub(super) fn into(topic: Topic) -> MethodRouter<App> {
-    routing::post(
-        move |State(app): State<App>, headers: HeaderMap, body: Result<Bytes, BytesRejection>| async move {
-            take(&app, topic, &headers, &body?).await
-        },
-    )
+    routing::post(move |State(app): State<App>, headers: HeaderMap, body: Bytes| async move {
+        take(&app, topic, &headers, &body).await
+    })
 }
 
 async fn take(app: &App, topic: Topic, headers: &HeaderMap, body: &Bytes) -> Result<Response, ApiError> {

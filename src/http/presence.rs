@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::Bytes,
-    extract::{RawQuery, State, rejection::BytesRejection},
+    extract::{RawQuery, State},
 };
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
@@ -32,11 +32,8 @@ pub(super) async fn get(State(app): State<App>, RawQuery(query): RawQuery) -> Re
     ask(&app, question).await
 }
 
-pub(super) async fn post(
-    State(app): State<App>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Answer>, ApiError> {
-    let RawQuestion { users, sessions } = query::json_body(&body?)?;
+pub(super) async fn post(State(app): State<App>, body: Bytes) -> Result<Json<Answer>, ApiError> {
+    let RawQuestion { users, sessions } = query::json_body(&body)?;
     ask(&app, Question { users, sessions }).await
 }
 
