@@ -6,7 +6,7 @@
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
@@ -57,6 +57,7 @@ pub struct App {
     token: Option<SecretString>,
     metrics: Option<PrometheusHandle>,
     shutdown: watch::Receiver<bool>,
+    request_within: Duration,
     hub: events::hub::Hub,
     own_tails: events::OwnTails,
     waiting: ingest::Waiting,
@@ -81,10 +82,18 @@ impl App {
             token: None,
             metrics: None,
             shutdown,
+            request_within: server::REQUEST_WITHIN,
             hub,
             own_tails: events::OwnTails::default(),
             waiting: ingest::Waiting::default(),
         }
+    }
+
+    /// How long a request may take to arrive, instead of [`server::REQUEST_WITHIN`].
+    #[must_use]
+    pub fn with_request_within(mut self, within: Duration) -> Self {
+        self.request_within = within;
+        self
     }
 
     /// Every request but `/livez` must carry this token.
@@ -121,7 +130,7 @@ pub fn router(app: App) -> Router {
         .route("/version", get(observe::version))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(guard::read_body))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::read_body))
         .layer(middleware::from_fn(guard::refuse_encoding))
         .layer(middleware::from_fn_with_state(app.clone(), guard::check_token))
         .layer(middleware::from_fn(count))

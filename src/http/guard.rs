@@ -10,7 +10,7 @@ use axum::{
 };
 use secrecy::ExposeSecret;
 
-use super::{App, error::ApiError, server::REQUEST_WITHIN};
+use super::{App, error::ApiError};
 
 /// Lets a request pass that carries the token, if there is one.
 pub(super) async fn check_token(
@@ -49,15 +49,19 @@ pub(super) async fn refuse_encoding(request: Request, next: Next) -> Result<Resp
 }
 
 /// Lets a request pass whose body is here as a whole.
-pub(super) async fn read_body(request: Request, next: Next) -> Result<Response, ApiError> {
+pub(super) async fn read_body(
+    State(App { request_within: within, .. }): State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
-    match tokio::time::timeout(REQUEST_WITHIN, body).await {
+    match tokio::time::timeout(within, body).await {
         Ok(body) => Ok(next.run(Request::from_parts(parts, Body::from(body?))).await),
         Err(_) => Err(ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
             "request_timeout",
-            format!("the body did not arrive within {} seconds; send it again", REQUEST_WITHIN.as_secs()),
+            format!("the body did not arrive within {} seconds; send it again", within.as_secs()),
         )),
     }
 }

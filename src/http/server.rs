@@ -15,7 +15,7 @@ use super::{App, router};
 
 /// How long the head of a request may take from the answer before it, or from the connection, and its body
 /// from its head.
-pub(super) const REQUEST_WITHIN: Duration = Duration::from_secs(60);
+pub const REQUEST_WITHIN: Duration = Duration::from_secs(60);
 /// How long requests may go on after a shutdown began.
 const DRAIN_WITHIN: Duration = Duration::from_secs(3);
 
@@ -23,7 +23,7 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(3);
 pub async fn serve(mut listener: TcpListener, app: App) {
     let mut shutdown = app.shutdown.clone();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN);
+    http.timer(TokioTimer::new()).header_read_timeout(app.request_within);
     let (service, open) = (TowerToHyperService::new(router(app)), GracefulShutdown::new());
     let accept = async {
         loop {

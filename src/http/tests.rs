@@ -44,6 +44,10 @@ struct Server {
 }
 
 async fn server_with(token: Option<&str>) -> Server {
+    server_of(|app| app.with_token(token.map(SecretString::from))).await
+}
+
+async fn server_of(settings: impl FnOnce(App) -> App) -> Server {
     let topology = Arc::new(Topology::uniform(4, 8));
     let (topics, store) = (Arc::new(FakeTopics::new(4)), Arc::new(FakeStore::default()));
     let (status, (down, shutdown)) = (Status::default(), watch::channel(false));
@@ -53,8 +57,8 @@ async fn server_with(token: Option<&str>) -> Server {
         topology.clone(),
         status.clone(),
         shutdown,
-    )
-    .with_token(token.map(SecretString::from));
+    );
+    let app = settings(app);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
     let serving = tokio::spawn(server::serve(listener, app.clone()));
