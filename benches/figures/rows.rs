@@ -109,7 +109,7 @@ struct Written {
     rows: usize,
     entries: usize,
     seconds: f64,
-    cpu_s: f64,
+    cpu_s: [f64; 3],
     commits: [u64; 2],
 }
 
@@ -130,15 +130,15 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
     for round in 0..WARM_UP + suite.rounds() {
         let written = write(&timeline, &chat, &sender, &mut number, sends, [broker, cql])?;
         proc::wait_idle(cql, IDLE_WITHIN)?;
-        let before = proc::own_cpu_s()? + proc::cpu_s(cql)?;
+        let before = cpu_s([broker, cql])?;
         batched.batches(&written.batches, IN_FLIGHT)?;
-        let bare_s = proc::own_cpu_s()? + proc::cpu_s(cql)? - before;
         let us = |seconds: f64| seconds * 1e6 / written.entries as f64;
+        let worker = written.cpu_s.map(us);
+        let bare = since(before, cpu_s([broker, cql])?).map(us);
+        let [worker_us, bare_us] = [worker.iter().sum::<f64>(), bare[0] + bare[2]];
         eprintln!(
-            "  {name} round {round}: worker {:.1} core-us an entry, bare batches {:.1}; {} rows in {} batches, \
-             {} + {} commits, {:.2} s",
-            us(written.cpu_s),
-            us(bare_s),
+            "  {name} round {round}: worker {worker_us:.1} core-us an entry (itself, broker, database: \
+             {worker:.1?}), bare batches {bare_us:.1} ({bare:.1?}); {} rows in {} batches, {} + {} commits, {:.2} s",
             written.rows,
             written.batches.len(),
             written.commits[0],
@@ -152,7 +152,7 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
             }
             continue;
         }
-        cpu.push((us(bare_s), us(written.cpu_s)));
+        cpu.push((bare_us, worker_us));
         shapes.push(written.rows as f64 / written.batches.len() as f64);
         if with_singles {
             let some = first_rows(&written.batches, suite.scaled(SINGLES, 10_000) as usize);
@@ -210,14 +210,13 @@ fn write(
     sender.flush()?;
     proc::wait_idle(cql, IDLE_WITHIN)?;
     timeline.each().iter().for_each(|processor| drop(processor.seen.take()));
-    let cpu = || anyhow::Ok(proc::own_cpu_s()? + proc::cpu_s(broker)? + proc::cpu_s(cql)?);
-    let (before, commits, begun) = (cpu()?, timeline.commits(), Instant::now());
+    let (before, commits, begun) = (cpu_s([broker, cql])?, timeline.commits(), Instant::now());
     timeline.conversation.gate.open();
     let entries = (sends * chat.size) as usize;
     // A message and the row of its id.
     timeline.conversation.wait_written("messages", 2 * sends as usize)?;
     timeline.inbox.wait_written("inbox", entries)?;
-    let cpu_s = cpu()? - before;
+    let cpu_s = since(before, cpu_s([broker, cql])?);
     let now = timeline.commits();
     let (mut batches, mut rows, mut last) = (Vec::new(), 0, begun);
     for processor in timeline.each() {
@@ -228,6 +227,15 @@ fn write(
     }
     let commits = [now[0] - commits[0], now[1] - commits[1]];
     Ok(Written { batches, rows, entries, seconds: (last - begun).as_secs_f64(), cpu_s, commits })
+}
+
+/// Core-seconds of this process, the broker and the database so far.
+fn cpu_s([broker, cql]: [u32; 2]) -> Result<[f64; 3]> {
+    Ok([proc::own_cpu_s()?, proc::cpu_s(broker)?, proc::cpu_s(cql)?])
+}
+
+fn since(before: [f64; 3], now: [f64; 3]) -> [f64; 3] {
+    std::array::from_fn(|at| now[at] - before[at])
 }
 
 /// As many whole batches as have so many rows.

@@ -1,5 +1,5 @@
-//! What every request must be: with a token set, all but `/livez` carry it; no body is compressed, too large or
-//! late.
+//! What every request must be: with a token set, all but `/livez` carry it; no body is compressed, too large
+//! or late.
 
 use axum::{
     body::{Body, Bytes},
