@@ -138,7 +138,8 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
         let [worker_us, bare_us] = [worker.iter().sum::<f64>(), bare[0] + bare[2]];
         eprintln!(
             "  {name} round {round}: worker {worker_us:.1} core-us an entry (itself, broker, database: \
-             {worker:.1?}), bare batches {bare_us:.1} ({bare:.1?}); {} rows in {} batches, {} + {} commits, {:.2} s",
+             {worker:.1?}), bare batches {bare_us:.1} ({bare:.1?}); {} rows in {} batches, \
+             {} + {} commits, {:.2} s",
             written.rows,
             written.batches.len(),
             written.commits[0],
