@@ -109,6 +109,7 @@ struct Written {
     rows: usize,
     entries: usize,
     seconds: f64,
+    /// Of this process, the broker and the database.
     cpu_s: [f64; 3],
     commits: [u64; 2],
 }
@@ -135,6 +136,7 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
         let us = |seconds: f64| seconds * 1e6 / written.entries as f64;
         let worker = written.cpu_s.map(us);
         let bare = since(before, cpu_s([broker, cql])?).map(us);
+        // The loop has nothing to do with the broker, which is shown for what it takes by itself.
         let [worker_us, bare_us] = [worker.iter().sum::<f64>(), bare[0] + bare[2]];
         eprintln!(
             "  {name} round {round}: worker {worker_us:.1} core-us an entry (itself, broker, database: \
