@@ -24,6 +24,7 @@ mod results;
 mod rows;
 mod suite;
 mod table;
+mod warmth;
 
 /// The real servers of the tests, and workers on them.
 #[path = "../integration-tests"]

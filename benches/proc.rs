@@ -1,7 +1,9 @@
 //! What processes have used, from `/proc`.
 
 use std::{
-    fs, process, thread,
+    fs,
+    path::Path,
+    process, thread,
     time::{Duration, Instant},
 };
 
@@ -15,7 +17,12 @@ const IDLE_FOR: Duration = Duration::from_secs(1);
 
 /// Core time of a process so far, its ended threads included, in seconds.
 pub fn cpu_s(pid: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
+    core_time_s(Path::new(&format!("/proc/{pid}/stat")))
+}
+
+/// Core time of what a stat file is about, a process or a thread, in seconds.
+pub fn core_time_s(stat: &Path) -> Result<f64> {
+    let stat = fs::read_to_string(stat).with_context(|| stat.display().to_string())?;
     // The name, in parentheses, may hold anything.
     let fields: Vec<&str> = stat.rsplit_once(") ").context("a stat line")?.1.split(' ').collect();
     let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());

@@ -11,6 +11,7 @@ use crate::{
     real::deployment::Deployment,
     redis::Redis,
     suite::Suite,
+    warmth::WarmUp,
 };
 
 const SESSIONS: u64 = 200_000;
@@ -19,11 +20,6 @@ const SECONDS: u64 = 450;
 /// Batched beats go by faster, so that more of them are written: 9 M.
 const BATCHED_SECONDS: u64 = 1_350;
 const REDIS_BEATS: u64 = 2_000_000;
-/// Rounds before those that count. For a minute or two of work the compilers of both servers' virtual
-/// machines take half of what the servers take: they are warm when so many rounds in a row have not brought
-/// their core time below nine tenths of the least before, or after the most rounds.
-const WARM_AFTER_ROUNDS: usize = 5;
-const WARM_UP_ROUNDS_MAX: usize = 20;
 
 /// A worker whose sessions have all joined, and its log.
 pub struct World {
@@ -52,18 +48,11 @@ impl World {
 
     /// Catches up on backlogs that do not count, until the servers are warm.
     pub fn warm_up(&mut self, suite: &Suite) -> Result<()> {
-        let (mut least, mut rounds, mut since_least) = (f64::INFINITY, 0, 0);
-        while since_least < WARM_AFTER_ROUNDS && rounds < WARM_UP_ROUNDS_MAX {
+        let mut warm_up = WarmUp::new(suite)?;
+        while !warm_up.is_over()? {
             let (_, until) = self.write(suite.scaled(SECONDS, 30), Form::Single, Changes::OnePercent)?;
-            let cpu = self.catch_up(&until)?.cpu;
-            let servers_s = cpu.broker_s + cpu.cql_s;
-            since_least = if servers_s < 0.9 * least { 0 } else { since_least + 1 };
-            least = least.min(servers_s);
-            rounds += 1;
+            self.catch_up(&until)?;
         }
-        eprintln!(
-            "  warmed up by {rounds} rounds, {WARM_UP_ROUNDS_MAX} at most; the servers took {least:.2} s or more"
-        );
         Ok(())
     }
 

@@ -17,11 +17,10 @@ use crate::{
     product,
     suite::Suite,
     table::quantile,
+    warmth::{Round, Rounds},
 };
 
 const SESSIONS: u64 = 200_000;
-/// Rounds that do not count: until the broker's compiler has settled.
-const WARM_UP: usize = 3;
 /// Seconds of one phase; with both, every session still beats within its lease.
 const SECONDS: u64 = 20;
 /// What comes at first is no part of it.
@@ -53,7 +52,8 @@ pub fn run(suite: &Suite) -> Result<()> {
 
     let seconds = suite.scaled(SECONDS, 6).min(SECONDS);
     let (mut second, mut p50, mut p99) = (BEAT_EVERY_S, Vec::new(), Vec::new());
-    for round in 0..WARM_UP + suite.rounds() {
+    for round in Rounds::new(suite)? {
+        let Round { number: round, counted } = round?;
         let mut phase = |input: &str, output: &str| {
             let begun = second;
             let measured = measure(&kafka, &sender, &load, second..second + seconds, input, output);
@@ -69,7 +69,7 @@ pub fn run(suite: &Suite) -> Result<()> {
             worker.len(),
             bare.len()
         );
-        if round >= WARM_UP {
+        if counted.is_some() {
             p50.push((worker_p50, bare_p50));
             p99.push((worker_p99, bare_p99));
         }

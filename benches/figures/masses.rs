@@ -9,12 +9,11 @@ use crate::{
     load::{Changes, HEARTBEATS, Load, Outgoing, Sender},
     product,
     suite::Suite,
+    warmth::{Round, Rounds},
 };
 
 const USERS: u64 = 200_000;
 const TRANSITIONS: &str = "presence";
-/// Rounds that do not count: until the servers' compilers have settled.
-const WARM_UP: usize = 9;
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut deployment = suite.deployment("masses", "")?;
@@ -28,7 +27,8 @@ pub fn run(suite: &Suite) -> Result<()> {
     let echo = Echo::start(&kafka, partitions, |_| OUTPUTS.len())?;
     let sender = Sender::new(&kafka, 5)?;
     let (mut joins, mut leaves) = (Vec::new(), Vec::new());
-    for round in 0..WARM_UP + suite.rounds() {
+    for round in Rounds::new(suite)? {
+        let Round { number: round, counted } = round?;
         // Users that were never seen: each is looked for in the store.
         let load = Load::new(users, round as u64 * USERS);
         let at_once = |input: &str, output: &str, value: &dyn Fn(u64) -> String| -> Result<f64> {
@@ -52,7 +52,7 @@ pub fn run(suite: &Suite) -> Result<()> {
         eprintln!(
             "  round {round}: join {joined:.0}/s, leave {left:.0}/s; echo {bare:.0}/s, {bare_leave:.0}/s"
         );
-        if round >= WARM_UP {
+        if counted.is_some() {
             joins.push((joined, bare));
             leaves.push((left, bare_leave));
         }

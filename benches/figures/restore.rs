@@ -20,6 +20,7 @@ use crate::{
     proc, product,
     real::deployment::get,
     suite::Suite,
+    warmth::{Round, Rounds},
 };
 
 const SESSIONS: u64 = 1_000_000;
@@ -29,8 +30,6 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// How long the database may flush and compact what the worker before wrote.
 const IDLE_WITHIN: Duration = Duration::from_secs(60);
 const IN_FLIGHT: usize = 64;
-/// Rounds that do not count: until the servers' compilers have settled, which take a core and more before.
-const WARM_UP: usize = 12;
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut world = World::new(suite, "restore", suite.scaled(SESSIONS, 10_000))?;
@@ -43,7 +42,8 @@ pub fn run(suite: &Suite) -> Result<()> {
     product::stop(&mut world.deployment, worker)?;
 
     let (kafka, mut rounds) = (world.deployment.kafka.clone(), Vec::new());
-    for round in 0..WARM_UP + suite.rounds() {
+    for round in Rounds::new(suite)? {
+        let Round { number: round, counted } = round?;
         proc::wait_idle(cql, IDLE_WITHIN)?;
         let restored = restore(&mut world)?;
         proc::wait_idle(cql, IDLE_WITHIN)?;
@@ -52,7 +52,7 @@ pub fn run(suite: &Suite) -> Result<()> {
         eprintln!(
             "  round {round}: restored in {restored:.2} s; drain {drained:.2} s, blobs {read:.2} s ({bytes} bytes)"
         );
-        if round >= WARM_UP {
+        if counted.is_some() {
             rounds.push((restored, drained + read));
         }
     }

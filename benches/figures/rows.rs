@@ -23,6 +23,7 @@ use crate::{
     rows::Rows,
     suite::Suite,
     table::median,
+    warmth::{Round, Rounds},
 };
 
 /// Members of a group, groups, and entries of a round.
@@ -39,8 +40,6 @@ const SINGLES_IN_FLIGHT: [usize; 5] = [64, 128, 256, 512, 1_024];
 /// Rows that a bare loop of single inserts writes per round, and while its best setting is looked for.
 const SINGLES: u64 = 100_000;
 const TRIED: u64 = 30_000;
-/// Rounds that do not count: until the servers' compilers have settled.
-const WARM_UP: usize = 4;
 /// How long the database may flush and compact what was written before.
 const IDLE_WITHIN: Duration = Duration::from_secs(60);
 
@@ -126,9 +125,10 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
     timeline.each().iter().for_each(|processor| processor.seen.keep());
 
     let sends = suite.scaled(entries, 10 * chat.size) / chat.size;
-    let (mut number, mut in_flight) = (0, SINGLES_IN_FLIGHT[0]);
+    let (mut number, mut in_flight) = (0, None);
     let (mut cpu, mut speed, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..WARM_UP + suite.rounds() {
+    for round in Rounds::new(suite)? {
+        let Round { number: round, counted } = round?;
         let written = write(&timeline, &chat, &sender, &mut number, sends, [broker, cql])?;
         proc::wait_idle(cql, IDLE_WITHIN)?;
         let before = cpu_s([broker, cql])?;
@@ -148,21 +148,19 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
             written.commits[1],
             written.seconds
         );
-        if round < WARM_UP {
-            if with_singles && round + 1 == WARM_UP {
-                let tried = suite.scaled(TRIED, 3_000) as usize;
-                in_flight = best(&mut single, first_rows(&written.batches, tried))?;
-            }
-            continue;
-        }
+        let Some(counted) = counted else { continue };
         cpu.push((bare_us, worker_us));
         shapes.push(written.rows as f64 / written.batches.len() as f64);
         if with_singles {
-            let some = first_rows(&written.batches, suite.scaled(SINGLES, 10_000) as usize);
-            let (rows, seconds) = single.singles(some, in_flight)?;
+            let some = |rows| first_rows(&written.batches, suite.scaled(rows, rows / 10) as usize);
+            let in_flight = match in_flight {
+                Some(in_flight) => in_flight,
+                None => *in_flight.insert(best(&mut single, some(TRIED))?),
+            };
+            let (rows, seconds) = single.singles(some(SINGLES), in_flight)?;
             speed.push((written.rows as f64 / written.seconds, rows as f64 / seconds));
         }
-        suite.note_if_last(round + 1 - WARM_UP, || {
+        suite.note_if_last(counted, || {
             format!(
                 "{name}: {:.0} rows/s, {:.1} rows a batch, {:.0} + {:.0} commits/s of conversations and inboxes, \
                  {:.0} entries a commit",
@@ -175,7 +173,7 @@ fn measure(suite: &Suite, name: &str, chat: Chat, entries: u64, with_singles: bo
         });
     }
     timeline.stop()?;
-    if with_singles {
+    if let Some(in_flight) = in_flight {
         suite.note(format!("rows_vs_single: {in_flight} single inserts in flight were best"));
         suite.record("rows_vs_single", speed)?;
     }

@@ -18,6 +18,7 @@ use crate::{
     real::deployment::Deployment,
     suite::Suite,
     table::quantile,
+    warmth::{Round, Rounds, WarmUp},
 };
 
 const SENDS_PER_S: f64 = 500.0;
@@ -28,11 +29,8 @@ const MEMBERS: u64 = 20;
 const LOOKED_FOR: u64 = 20;
 const SECONDS: f64 = 15.0;
 const WARM_UP_S: u64 = 2;
-/// Messages to every group before the first that is looked for.
-const WARM_UP_WAVES: u64 = 60;
-/// Rounds that do not count: at this pace the servers' compilers take a third of a core and more in the first
-/// three, and less in each further one.
-const WARM_UP_ROUNDS: usize = 4;
+/// Messages to every group in a round of the warm-up.
+const WAVES: u64 = 10;
 /// A pause after a look that did not find it.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LIMIT: Duration = Duration::from_secs(60);
@@ -62,23 +60,30 @@ impl World {
         chat.join(&sender)?;
         let mut world = Self { deployment, worker, sender, chat, sent: 0 };
         world.settle()?;
-        world.warm_up(suite.scaled(WARM_UP_WAVES, 5))?;
+        world.warm_up(suite)?;
         Ok(world)
     }
 
-    /// A message to every group, and all of it stored, again and again: until the servers' compilers have
-    /// nothing left to do, they take up to half of what the servers get of the cores.
-    fn warm_up(&mut self, waves: u64) -> Result<()> {
-        for wave in 0..waves {
-            for group in 0..self.chat.groups {
-                self.chat.send(&self.sender, SENDS, group, self.sent + group)?;
+    /// A message to every group, and all of it stored, again and again.
+    fn warm_up(&mut self, suite: &Suite) -> Result<()> {
+        let mut warm_up = WarmUp::new(suite)?;
+        while !warm_up.is_over()? {
+            for _ in 0..suite.scaled(WAVES, 1) {
+                self.wave()?;
             }
-            self.sent += self.chat.groups;
-            self.sender.flush()?;
-            Http::connect(self.address())?.wait_for_head(&self.chat.member(0, 0), wave + 1)?;
-            product::wait_stored(self.address())?;
         }
         Ok(())
+    }
+
+    fn wave(&mut self) -> Result<()> {
+        for group in 0..self.chat.groups {
+            self.chat.send(&self.sender, SENDS, group, self.sent + group)?;
+        }
+        self.sent += self.chat.groups;
+        self.sender.flush()?;
+        let wave = self.sent / self.chat.groups;
+        Http::connect(self.address())?.wait_for_head(&self.chat.member(0, 0), wave)?;
+        product::wait_stored(self.address())
     }
 
     /// Waits until nothing is under way that is not measured.
@@ -184,7 +189,8 @@ pub fn run(suite: &Suite) -> Result<()> {
         let servers = suite.servers()?;
         let hops = Hops::start(&world.deployment.kafka, servers.cql.address(), &world.deployment.keyspace)?;
         let (mut p99, mut p50) = (Vec::new(), Vec::new());
-        for round in 0..WARM_UP_ROUNDS + suite.rounds() {
+        for round in Rounds::new(suite)? {
+            let Round { number: round, counted } = round?;
             let mut bare = hops.measure(&world.sender, SENDS_PER_S, count, warm_up)?;
             let mut worker = world.measure(warm_up, |sent| sent < count)?;
             let [worker_50, worker_99] = [0.5, 0.99].map(|share| quantile(&mut worker, share));
@@ -195,7 +201,7 @@ pub fn run(suite: &Suite) -> Result<()> {
                 worker.len(),
                 bare.len()
             );
-            if round >= WARM_UP_ROUNDS {
+            if counted.is_some() {
                 p99.push((worker_99, bare_99));
                 p50.push(worker_50 / bare_50);
             }

@@ -28,6 +28,7 @@ use crate::{
     product,
     suite::Suite,
     table::median,
+    warmth::{Round, Rounds},
 };
 
 const PAGE: i32 = 100;
@@ -38,8 +39,6 @@ const MESSAGES: usize = 1_000;
 const SPARSE_EVERY: usize = 10;
 const BUCKET: u32 = 7;
 const PAGES: usize = 300;
-/// Rounds that do not count: until the servers' compilers have settled.
-const WARM_UP: usize = 4;
 const WRITES_PER_S: f64 = 500.0;
 
 pub fn run(suite: &Suite) -> Result<()> {
@@ -61,7 +60,8 @@ pub fn run(suite: &Suite) -> Result<()> {
         thread::spawn(move || write(&kafka, &stop))
     };
     let (mut rounds, mut ratios) = (Vec::new(), [Vec::new(), Vec::new()]);
-    for round in 0..WARM_UP + suite.rounds() {
+    for round in Rounds::new(suite)? {
+        let Round { number: round, counted } = round?;
         // The first hundred entries of a filler are in one window.
         let pages = [page(&mut http, &bare, &fillers[0])?, page(&mut http, &bare, sparse)?];
         let [one, ten] = pages;
@@ -75,7 +75,7 @@ pub fn run(suite: &Suite) -> Result<()> {
             one.windows,
             ten.windows
         );
-        if round >= WARM_UP {
+        if counted.is_some() {
             pages.iter().zip(&mut ratios).for_each(|(page, ratios)| ratios.push(page.http_ms / page.bare_ms));
             // The worse of the two counts.
             let worse = if one.http_ms * ten.bare_ms > ten.http_ms * one.bare_ms { one } else { ten };

@@ -16,6 +16,7 @@ use crate::{
     inside::{Inside, Kept, Transactions},
     load::Sender,
     suite::Suite,
+    warmth::{Round, Rounds},
 };
 
 /// Of 500 members each: 500,000 recipients.
@@ -24,8 +25,6 @@ const MEMBERS: u64 = 500;
 /// Messages that every group gets while there is no owner: the first one warms up, the others are steady.
 const MESSAGES: u64 = 3;
 const IN_FLIGHT: usize = 64;
-/// Rounds before those that count: until then the database's compiler takes part of what it has of the cores.
-const WARM_UP_ROUNDS: usize = 2;
 /// The rate is taken over this.
 const WINDOW: Duration = Duration::from_millis(500);
 const STEADY: f64 = 0.9;
@@ -51,7 +50,8 @@ pub fn run(suite: &Suite) -> Result<()> {
     say(0..1)?;
     inbox.wait_written("inbox", recipients as usize)?;
     let (mut number, mut rounds, cql) = (1, Vec::new(), inside.connect(&keyspace)?);
-    for round in 0..WARM_UP_ROUNDS + suite.rounds() {
+    for round in Rounds::new(suite)? {
+        let Round { number: round, counted } = round?;
         inbox.stop()?;
         drop(conversation.seen.take());
         say(number..number + MESSAGES)?;
@@ -66,7 +66,7 @@ pub fn run(suite: &Suite) -> Result<()> {
             "  round {round}: first entries after {first:.2} s, warm after {warm:.2} s, steady {rate:.0} entries/s; \
              {heads} heads read in {bare:.2} s"
         );
-        if round >= WARM_UP_ROUNDS {
+        if counted.is_some() {
             rounds.push((warm, bare));
         }
     }
