@@ -7,8 +7,8 @@ use anyhow::Result;
 
 use super::{proc, product::Processes, suite::Suite};
 
-/// The compilers are done when so many rounds in a row have left them less than this share of what the servers
-/// took, or after the most rounds.
+/// The compilers are done when they had less than this share of what the servers took in so many rounds in a
+/// row, or after the most rounds.
 const DONE_BELOW: f64 = 0.1;
 const DONE_AFTER: usize = 2;
 pub const WARM_UP_MAX: u64 = 20;
