@@ -14,6 +14,7 @@ mod json;
 mod json_writer;
 pub mod posted;
 pub mod receipts;
+mod scanner;
 pub mod sends;
 pub mod session;
 pub mod transition;

@@ -162,16 +162,14 @@ impl<'a> Object<'a> {
         self.field(name).map(|raw| as_conversation(name, raw)).transpose()
     }
 
-    /// Any JSON value as written, null among them, that is passed on and never looked into: its numbers may
-    /// be of any size. Keys, nesting and texts are judged as of a field of the outermost object, wherever the
-    /// value has got to since.
+    /// Any JSON value as written, null among them, that is passed on and never looked into.
     pub(super) fn opaque(&self, name: &str, bytes_max: usize) -> Result<&'a str, Refusal> {
         let raw = match self.field(name) {
             Field::Null => return Ok("null"),
             field => field.given(name)?,
         };
         check_size(&format!("`{name}`"), raw.get().len(), bytes_max)?;
-        judge_value(&format!("`{name}`"), raw, Strict { levels: JSON_DEPTH_MAX - 1, opaque: true })?;
+        check_opaque(&shown(name), raw)?;
         Ok(raw.get())
     }
 
@@ -339,7 +337,17 @@ pub(super) fn check_value(name: &dyn fmt::Display, raw: &RawValue, depth: usize)
     judge_value(name, raw, Strict { levels: JSON_DEPTH_MAX - depth, opaque: false })
 }
 
+/// Judges a value that is passed on and never looked into: its numbers may be of any size. Keys, nesting and
+/// texts are judged as of a field of the outermost object, wherever the value has got to since.
+pub(super) fn check_opaque(name: &dyn fmt::Display, raw: &RawValue) -> Result<(), Refusal> {
+    judge_value(name, raw, Strict { levels: JSON_DEPTH_MAX - 1, opaque: true })
+}
+
 fn judge_value(name: &dyn fmt::Display, raw: &RawValue, strict: Strict) -> Result<(), Refusal> {
+    // It is well-formed already; in a text, only escapes may still stand for what is none.
+    if kind(raw) == "a string" && !raw.get().contains('\\') {
+        return Ok(());
+    }
     let mut reader = serde_json::Deserializer::from_str(raw.get());
     strict.deserialize(&mut reader).map_err(|error| malformed(format!("{name}: {error}")))
 }

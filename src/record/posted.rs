@@ -15,6 +15,7 @@ use crate::limits::{
     BODY_BYTES_MAX, DELIVERIES_BYTES_MAX, INTEGER_MAX, POSTED_HEAD_BYTES_MAX, RECIPIENTS_MAX,
 };
 
+mod scan;
 mod writer;
 
 pub use writer::{DeliveriesWriter, InboxWriter};
@@ -52,6 +53,13 @@ pub struct Delivery<'a> {
 /// Decodes a value of `deliveries`: all of it is valid, or none. At most [`RECIPIENTS_MAX`] recipients are in
 /// it, so that what becomes of it in `inbox` has its bound.
 pub fn decode_deliveries(value: Option<&[u8]>) -> Result<Vec<Delivery<'_>>, Refusal> {
+    match value.and_then(scan::deliveries) {
+        Some(deliveries) => Ok(deliveries),
+        None => judge_deliveries(value),
+    }
+}
+
+fn judge_deliveries(value: Option<&[u8]>) -> Result<Vec<Delivery<'_>>, Refusal> {
     json::check_size("record", value.map_or(0, <[u8]>::len), DELIVERIES_VALUE_BYTES_MAX)?;
     let mut count = 0;
     read_messages(value, "deliveries", "recipients", |posted, message| {

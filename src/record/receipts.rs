@@ -9,6 +9,8 @@ use super::{
 };
 use crate::{limits::RECEIPT_BYTES_MAX, topology::Topic};
 
+mod scan;
+
 /// A user has read its inbox up to `inbox`, or a conversation up to `seq`, or both: at least one of them is
 /// there, and `conversation` and `seq` only together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,13 @@ pub struct Read<'a> {
 
 /// Decodes a value of `receipts`. Nothing is said about the partition, nor about what there is to be read.
 pub fn decode(value: Option<&[u8]>) -> Result<Read<'_>, Refusal> {
+    match value.and_then(scan::read) {
+        Some(read) => Ok(read),
+        None => judge(value),
+    }
+}
+
+fn judge(value: Option<&[u8]>) -> Result<Read<'_>, Refusal> {
     json::check_size("record", value.map_or(0, <[u8]>::len), RECEIPT_BYTES_MAX)?;
     let object = Object::read(json::text(value)?)?;
     object.check_version()?;

@@ -17,6 +17,8 @@ use crate::{
     topology::Topic,
 };
 
+mod scan;
+
 /// A valid record of `sends`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendInput<'a> {
@@ -65,6 +67,13 @@ pub struct RefusedSend {
 /// Decodes a value of `sends`. Nothing is said about the partition, nor about who is a member: that is the
 /// fold's to judge.
 pub fn decode(value: Option<&[u8]>) -> Result<SendInput<'_>, RefusedSend> {
+    match value.and_then(scan::message) {
+        Some(message) => Ok(SendInput::Message(message)),
+        None => judge_record(value),
+    }
+}
+
+fn judge_record(value: Option<&[u8]>) -> Result<SendInput<'_>, RefusedSend> {
     let size = json::check_size("record", value.map_or(0, <[u8]>::len), SEND_BYTES_MAX);
     let object = json::text(value).and_then(Object::read);
     match (size, object) {

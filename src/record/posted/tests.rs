@@ -5,7 +5,7 @@ use crate::{
     limits::ENTRY_FRAMING_BYTES,
     record::{
         Reason,
-        tests::strategy::{body, conversation, edited, id, integer, seq},
+        tests::strategy::{body, conversation, edited, id, integer, seq, single_edits},
     },
 };
 
@@ -86,6 +86,36 @@ fn a_record_without_messages_is_one_too() {
     assert_eq!(write(&[]), r#"{"v":1,"type":"deliveries","messages":[]}"#);
     assert_eq!(decode_deliveries(Some(&write(&[]))), Ok(Vec::new()));
     assert_eq!(InboxView::decode(&write_inbox(&[])), Ok(InboxView { messages: Vec::new() }));
+}
+
+#[test]
+fn the_scanner_reads_what_is_written() {
+    let recipients = vec!["bob".into(), "carol".into()];
+    for posted in [
+        posted(),
+        Posted { session: None, sent_at: None, body: "null", ..posted() },
+        Posted { conversation: "direct/alice/bob".into(), body: "-1e999", ..posted() },
+        Posted { body: r#""\ud83d\ude42 / é""#, ..posted() },
+    ] {
+        let deliveries = vec![Delivery { posted, recipients: recipients.clone() }; 2];
+        assert_eq!(scan::deliveries(&write(&deliveries)), Some(deliveries));
+    }
+}
+
+#[test]
+fn after_any_single_edit_the_scanner_says_what_the_judge_says() {
+    let delivery = Delivery { posted: posted(), recipients: vec!["bob".into(), "carol".into()] };
+    let direct = Posted { conversation: "direct/a/b".into(), session: None, sent_at: None, ..posted() };
+    let direct = Delivery { posted: Posted { body: "\"x\"", ..direct }, recipients: vec!["b".into()] };
+    let text = write(&[delivery, direct]);
+    let mut agreed = 0;
+    for edited in single_edits(std::str::from_utf8(&text).unwrap()) {
+        if let Some(deliveries) = scan::deliveries(edited.as_bytes()) {
+            assert_eq!(judge_deliveries(Some(edited.as_bytes())), Ok(deliveries), "{edited}");
+            agreed += 1;
+        }
+    }
+    assert!(agreed > 1_000, "edits that leave a valid record are among them: {agreed}");
 }
 
 #[test]
@@ -256,6 +286,15 @@ proptest! {
         prop_assert_eq!(decode_deliveries(Some(&value)), Ok(deliveries));
         let value = write_inbox(&inbox);
         prop_assert_eq!(InboxView::decode(&value), Ok(InboxView { messages: inbox }));
+    }
+
+    #[test]
+    fn the_scanner_says_what_the_judge_says(
+        bytes in edited(deliveries().prop_map(|deliveries| write(&deliveries).to_vec())),
+    ) {
+        if let Some(deliveries) = scan::deliveries(&bytes) {
+            prop_assert_eq!(judge_deliveries(Some(&bytes)), Ok(deliveries));
+        }
     }
 
     #[test]

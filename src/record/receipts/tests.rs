@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::{
     Reason,
-    tests::strategy::{conversation, edited, id, seq},
+    tests::strategy::{conversation, edited, id, seq, single_edits},
 };
 
 fn refused(text: &str) -> (Reason, String) {
@@ -105,11 +105,51 @@ fn read() -> BoxedStrategy<Read<'static>> {
         .boxed()
 }
 
+#[test]
+fn the_scanner_reads_the_canonical_layout_and_any_order_of_fields() {
+    for text in [
+        read_with(r#","inbox":41,"conversation":"group/team","seq":17"#),
+        read_with(r#","inbox":0"#),
+        r#"{"v":1,"type":"read","seq":0,"conversation":"direct/a/b","user":"b"}"#.to_owned(),
+    ] {
+        let scanned = scan::read(text.as_bytes());
+        assert!(scanned.is_some(), "{text}");
+        assert_eq!(judge(Some(text.as_bytes())).ok(), scanned, "{text}");
+    }
+    for fields in ["", r#","conversation":"group/team""#, r#","seq":1"#, r#","inbox":1,"seq":1"#] {
+        assert_eq!(scan::read(read_with(fields).as_bytes()), None, "{fields}");
+    }
+}
+
+#[test]
+fn after_any_single_edit_the_scanner_says_what_the_judge_says() {
+    let mut agreed = 0;
+    for text in [
+        read_with(r#","inbox":1760000000000,"conversation":"group/team","seq":17"#),
+        read_with(r#","seq":17,"conversation":"direct/alice/bob""#),
+    ] {
+        for edited in single_edits(&text) {
+            if let Some(read) = scan::read(edited.as_bytes()) {
+                assert_eq!(judge(Some(edited.as_bytes())), Ok(read), "{edited}");
+                agreed += 1;
+            }
+        }
+    }
+    assert!(agreed > 500, "edits that leave a valid record are among them: {agreed}");
+}
+
 proptest! {
     #[test]
     fn what_is_encoded_decodes_to_the_same(read in read()) {
         let value = encode(&read);
         prop_assert_eq!(decode(Some(&value)), Ok(read));
+    }
+
+    #[test]
+    fn the_scanner_says_what_the_judge_says(bytes in edited(read().prop_map(|read| encode(&read)))) {
+        if let Some(read) = scan::read(&bytes) {
+            prop_assert_eq!(judge(Some(&bytes)), Ok(read));
+        }
     }
 
     #[test]

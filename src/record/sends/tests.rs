@@ -3,7 +3,7 @@ use proptest::{collection::vec, option, prelude::*};
 use super::*;
 use crate::record::{
     Reason,
-    tests::strategy::{BODIES, body, conversation, edited, group, id, integer},
+    tests::strategy::{BODIES, body, conversation, edited, group, id, integer, single_edits},
 };
 
 /// A message with this body and these fields after it.
@@ -37,6 +37,11 @@ fn refused(text: &str) -> (Reason, String) {
         Err(refused) => (refused.refusal.reason, refused.refusal.message),
         Ok(input) => panic!("{text} is valid: {input:?}"),
     }
+}
+
+/// What the scanner says of a record, if it says anything.
+fn scanned(bytes: &[u8]) -> Option<SendInput<'_>> {
+    scan::message(bytes).map(SendInput::Message)
 }
 
 /// Ids that are all different.
@@ -334,11 +339,51 @@ fn input() -> impl Strategy<Value = SendInput<'static>> {
     prop_oneof![message().prop_map(SendInput::Message), members().prop_map(SendInput::Members)]
 }
 
+#[test]
+fn the_scanner_reads_the_canonical_layout_and_any_order_of_fields() {
+    let fields = r#","session":"s","recipients":["b","b"],"members_only":true,"sent_at":0"#;
+    for text in [
+        message_with("{\"a\":[1e999]}", ""),
+        message_with("null", fields),
+        message_with("\"\\ud83d\\ude42\"", ",\"recipients\":[]"),
+        r#"{"v":1,"type":"message","body":1,"client_id":"c","sender":"b","conversation":"direct/a/b"}"#
+            .to_owned(),
+    ] {
+        let scanned = scanned(text.as_bytes());
+        assert!(scanned.is_some(), "{text}");
+        assert_eq!(judge_record(Some(text.as_bytes())).ok(), scanned, "{text}");
+    }
+}
+
+#[test]
+fn after_any_single_edit_the_scanner_says_what_the_judge_says() {
+    let fields = r#","session":"s","recipients":["b","c"],"members_only":true,"sent_at":1760000000000"#;
+    let direct =
+        r#"{"v":1,"type":"message","body":{"a":1},"client_id":"c","sender":"b","conversation":"direct/a/b"}"#;
+    let mut agreed = 0;
+    for text in [&message_with("\"x\"", fields), direct] {
+        for edited in single_edits(text) {
+            if let Some(input) = scanned(edited.as_bytes()) {
+                assert_eq!(judge_record(Some(edited.as_bytes())), Ok(input), "{edited}");
+                agreed += 1;
+            }
+        }
+    }
+    assert!(agreed > 1_000, "edits that leave a valid record are among them: {agreed}");
+}
+
 proptest! {
     #[test]
     fn what_is_encoded_decodes_to_the_same(input in input()) {
         let value = encode(&input);
         prop_assert_eq!(decode(Some(&value)), Ok(input));
+    }
+
+    #[test]
+    fn the_scanner_says_what_the_judge_says(bytes in edited(input().prop_map(|input| encode(&input)))) {
+        if let Some(input) = scanned(&bytes) {
+            prop_assert_eq!(judge_record(Some(&bytes)), Ok(input));
+        }
     }
 
     #[test]

@@ -67,6 +67,14 @@ pub(in crate::record) fn edited(records: impl Strategy<Value = Vec<u8>> + 'stati
     (records, vec(edit, 0..4)).prop_map(apply).boxed()
 }
 
+/// A text with every fragment put in at every place, also instead of the character there.
+pub(in crate::record) fn single_edits(text: &str) -> impl Iterator<Item = String> + '_ {
+    let places = (0..text.len()).flat_map(|at| [(at, 0), (at, 1)]);
+    places.flat_map(move |(at, removed)| {
+        FRAGMENTS.iter().map(move |fragment| [&text[..at], fragment, &text[at + removed..]].concat())
+    })
+}
+
 /// What an edit may put in; single characters of JSON first.
 pub(in crate::record) const FRAGMENTS: &[&str] = &[
     "",
