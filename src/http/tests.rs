@@ -293,7 +293,10 @@ async fn bodies_are_refused_as_a_whole_only_when_nothing_can_be_read() {
     );
     let padded = format!("{}{}", beat("ann"), " ".repeat(1024 * 1024 - beat("ann").len()));
     assert_eq!(server.raw(post, padded.as_bytes()).await.0, 202);
-    assert_eq!(server.raw(post, format!("{padded} ").as_bytes()).await.2["error"]["code"], "too_large");
+    let too_large = format!("{padded} ");
+    assert_eq!(server.raw(post, too_large.as_bytes()).await.2["error"]["code"], "too_large");
+    let nowhere = server.raw("POST /v1/nothing HTTP", too_large.as_bytes()).await;
+    assert_eq!(nowhere.2["error"]["code"], "not_found", "where nothing is, nothing is too large");
 }
 
 #[tokio::test]
