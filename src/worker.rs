@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use rayon::ThreadPoolBuilder;
+
 use crate::{
     engine::{Command, Engine, EngineConfig, EngineStatus, Executor, Exit},
     log::Log,
@@ -70,6 +72,8 @@ impl Worker {
         L: Log,
         S: Store,
     {
+        // Unless this process has given its threads another purpose or name already.
+        let _ = ThreadPoolBuilder::new().thread_name(|index| format!("fold-{index}")).build_global();
         let engine = Engine::<F>::new(config, now());
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
