@@ -42,6 +42,9 @@ const SMALL_PERCENT: u32 = 88;
 const USERS_USUAL_MAX: u32 = 100;
 /// So many that their faulty time is a short one: a step of theirs takes as long as a hundred of others.
 const USERS_MAX: u32 = 5_000;
+/// One way between a pod and the store where users choose their status while they are not there: so long that
+/// the row of one choice is not in the store yet when the next one is made.
+const ABSENT_STORE_MS: u64 = 300;
 
 impl Disaster {
     pub const ALL: [Self; 12] = [
@@ -116,6 +119,8 @@ pub struct Plan {
     pub call_aims: Vec<(Fault, CallKind)>,
     /// Of a thousand records, how many are garbage, misplaced or repeated.
     pub oddities_per_mille: u32,
+    /// Users choose their status also while they are not there, some of them twice in a row.
+    pub absent_choices: bool,
     /// Some clients write a later version of the formats, and so does one machine's worker.
     pub newer_clients: bool,
     pub newer_machine: Option<usize>,
@@ -179,34 +184,43 @@ impl Plan {
             aims: aims::aims_of(seed),
             call_aims: aims::call_aims_of(seed),
             oddities_per_mille: if some(&mut random, 50) { random.u32(1..100) } else { 0 },
+            absent_choices: matches!(seed % 16, 0 | 7 | 14),
             newer_clients: some(&mut random, 30),
             newer_machine: if some(&mut random, 30) { Some(random.usize(0..2)) } else { None },
             ends_sessions: seed.is_multiple_of(2),
             meddles: seed.is_multiple_of(4),
         };
-        if some(&mut random, 20) {
-            plan.be_patient(&mut random);
-        } else if random.u32(0..200) == 0 {
-            plan.be_large(&mut random);
-        }
-        if some(&mut random, 30) {
-            // A store so slow that several batches are under way, in which little may wait.
-            plan.store_ms = random.u64(100..2_000);
-            plan.pace.unstored_bytes_max = random.usize(1_000..100_000);
-        }
-        if some(&mut random, 40) {
-            plan.longer_lease_ms = random.i64(1..10) * 1_000;
-        }
-        if some(&mut random, 20) {
-            plan.be_narrow(&mut random);
-        }
-        if plan.users <= USERS_USUAL_MAX && some(&mut random, SMALL_PERCENT) {
-            plan.be_small(&mut random);
-        }
+        plan.vary(&mut random);
         if !plan.rates.is_empty() {
             plan.pursue();
         }
         plan
+    }
+
+    /// What makes one run unlike most others.
+    fn vary(&mut self, random: &mut Rng) {
+        if some(random, 20) {
+            self.be_patient(random);
+        } else if random.u32(0..200) == 0 {
+            self.be_large(random);
+        }
+        if some(random, 30) {
+            // A store so slow that several batches are under way, in which little may wait.
+            self.store_ms = random.u64(100..2_000);
+            self.pace.unstored_bytes_max = random.usize(1_000..100_000);
+        }
+        if self.absent_choices {
+            self.store_ms = self.store_ms.max(ABSENT_STORE_MS);
+        }
+        if some(random, 40) {
+            self.longer_lease_ms = random.i64(1..10) * 1_000;
+        }
+        if some(random, 20) {
+            self.be_narrow(random);
+        }
+        if self.users <= USERS_USUAL_MAX && some(random, SMALL_PERCENT) {
+            self.be_small(random);
+        }
     }
 
     /// Few machines and users, for a short time in which as much befalls them: more of these fit into the

@@ -45,6 +45,7 @@ pub struct Heartbeats {
     sent: VecDeque<(PartitionId, Content)>,
     /// Records that are on their way for longer than those that follow, and until when.
     late: Vec<(u64, PartitionId, Content)>,
+    absent_choices: bool,
     newer: bool,
 }
 
@@ -81,6 +82,7 @@ impl Heartbeats {
             queue,
             sent: VecDeque::new(),
             late: Vec::new(),
+            absent_choices: plan.absent_choices,
             newer: plan.newer_clients,
         }
     }
@@ -119,6 +121,11 @@ impl Heartbeats {
         let random = &mut self.random;
         let dice = random.u32(0..1_000);
         let session = &mut self.sessions[index as usize];
+        if !session.live && self.absent_choices && random.u32(0..3) > 0 {
+            let value = status(session, random, wire.network.broker().wall_ms(now_ms));
+            self.send_for(index, &value, wire);
+            return self.random.u64(5..150);
+        }
         if !session.live {
             session.live = true;
             session.epoch = now_ms as i64;
