@@ -10,8 +10,8 @@ use super::{proc, product::Processes, suite::Suite};
 /// The compilers are done when they had less than this share of what the servers took in so many rounds in a
 /// row, or after the most rounds.
 const DONE_BELOW: f64 = 0.1;
-const DONE_AFTER: usize = 2;
-pub const WARM_UP_MAX: u64 = 20;
+const DONE_AFTER: usize = 5;
+const WARM_UP_MAX: u64 = 40;
 
 /// Core seconds of both servers so far, and how much of them their compilers took.
 #[derive(Clone, Copy)]
