@@ -38,6 +38,8 @@ use network::{Fault, Least, Network};
 /// What the design allows beyond a lease, and beyond the session timeout until a successor works.
 const DETECTION: Duration = Duration::from_secs(3);
 const TAKEOVER: Duration = Duration::from_secs(3);
+/// The driver's longest pause between two attempts to reach a node, after some twenty seconds without one.
+const RECONNECT: Duration = Duration::from_secs(10);
 /// What the short forms allow beyond that: they are debug builds on a machine that may do something else, and
 /// are there for what must never be lost. The long forms, run alone, allow nothing.
 const LOADED: Duration = Duration::from_secs(3);
@@ -363,7 +365,8 @@ fn excuse(Disturbance { trouble, from, to }: &Disturbance) -> (Instant, Instant)
         // Its session ends before others take over, and it comes back before it has ended or after.
         Trouble::Kill | Trouble::Stop(_) => (*from + SESSION_TIMEOUT).max(*to),
         // Members whose session ended meanwhile have to come back first.
-        Trouble::BrokerAway(_) | Trouble::DatabaseAway(_) | Trouble::Network(_) => *to + SESSION_TIMEOUT,
+        Trouble::BrokerAway(_) | Trouble::Network(_) => *to + SESSION_TIMEOUT,
+        Trouble::DatabaseAway(_) => *to + RECONNECT,
     };
     (*from, settled + TAKEOVER)
 }
