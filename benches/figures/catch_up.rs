@@ -46,12 +46,15 @@ impl World {
         Ok(world)
     }
 
-    /// Catches up on backlogs that do not count, until the servers are warm.
-    pub fn warm_up(&mut self, suite: &Suite) -> Result<()> {
+    /// Catches up on backlogs that do not count, until the servers are warm. Each round has one of every form,
+    /// since they keep the servers busy with different things.
+    pub fn warm_up(&mut self, suite: &Suite, forms: &[Form]) -> Result<()> {
         let mut warm_up = WarmUp::new(suite)?;
         while !warm_up.is_over()? {
-            let (_, until) = self.write(suite.scaled(SECONDS, 30), Form::Single, Changes::OnePercent)?;
-            self.catch_up(&until)?;
+            for form in forms {
+                let (_, until) = self.write(suite.scaled(SECONDS, 30), *form, Changes::OnePercent)?;
+                self.catch_up(&until)?;
+            }
         }
         Ok(())
     }
@@ -91,7 +94,8 @@ struct Rounds {
 pub fn run(suite: &Suite) -> Result<()> {
     let mut world = World::new(suite, "catch_up", SESSIONS)?;
     let (seconds, batched_seconds) = (suite.scaled(SECONDS, 30), suite.scaled(BATCHED_SECONDS, 60));
-    world.warm_up(suite)?;
+    let batched = suite.wants("batched_beats_vs_poll");
+    world.warm_up(suite, if batched { &[Form::Single, Form::Batched] } else { &[Form::Single] })?;
     let peers = Peers::prepare(suite, &mut world)?;
     let broker = world.processes.broker;
     let mut rounds = Rounds::default();
@@ -130,7 +134,7 @@ pub fn run(suite: &Suite) -> Result<()> {
             batch.per_second()
         );
         peers.measure(suite, &world, &until, &worker, &mut rounds)?;
-        if suite.wants("batched_beats_vs_poll") {
+        if batched {
             let (_, until) = world.write(batched_seconds, Form::Batched, Changes::OnePercent)?;
             let batched = world.catch_up(&until)?;
             peers.pass(&world, &until)?;

@@ -14,7 +14,7 @@ const SECONDS: u64 = 5 * BEAT_EVERY_S;
 
 pub fn run(suite: &Suite) -> Result<()> {
     let mut world = World::new(suite, "growth", SESSIONS)?;
-    world.warm_up(suite)?;
+    world.warm_up(suite, &[Form::Single])?;
     let (seconds, mut rounds) = (suite.scaled(SECONDS, BEAT_EVERY_S), Vec::new());
     for _ in 0..suite.rounds() {
         let mut times = [0.0; 2];
