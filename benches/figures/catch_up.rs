@@ -46,8 +46,8 @@ impl World {
         Ok(world)
     }
 
-    /// Catches up on backlogs that do not count, until the servers are warm. Each round has one of every form,
-    /// since they keep the servers busy with different things.
+    /// Catches up on backlogs that do not count, until the servers are warm. Each round has one of every
+    /// form, since they keep the servers busy with different things.
     pub fn warm_up(&mut self, suite: &Suite, forms: &[Form]) -> Result<()> {
         let mut warm_up = WarmUp::new(suite)?;
         while !warm_up.is_over()? {
